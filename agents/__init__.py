@@ -1,0 +1,1 @@
+"""The team: task, problem tree, roles, workflow, selection, `solve`."""

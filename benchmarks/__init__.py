@@ -1,0 +1,1 @@
+"""Measuring models, strategies and quantizations."""

@@ -1,0 +1,1 @@
+"""Making GGUF files."""

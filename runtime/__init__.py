@@ -1,0 +1,1 @@
+"""Running a model and running a program: engine, chat templates, model registry, sandbox, and the root of the CLI."""
