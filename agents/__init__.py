@@ -1,1 +1,28 @@
-"""The team: task, problem tree, roles, workflow, selection, `solve`."""
+"""The team: task, problem tree, roles, workflow, selection, and `solve`."""
+
+from leafwise.agents.contracts import Answer, AnswerStatus, Candidate, Event, EventKind, Evidence, Node, Settings, Task
+from leafwise.agents.errors import AgentError, RunError, RunInterrupted, TaskError
+from leafwise.agents.solve import Options, Run, asolve, read_inputs, resume, solve, start
+
+__all__ = [
+    "AgentError",
+    "Answer",
+    "AnswerStatus",
+    "Candidate",
+    "Event",
+    "EventKind",
+    "Evidence",
+    "Node",
+    "Options",
+    "Run",
+    "RunError",
+    "RunInterrupted",
+    "Settings",
+    "Task",
+    "TaskError",
+    "asolve",
+    "read_inputs",
+    "resume",
+    "solve",
+    "start",
+]

@@ -63,6 +63,8 @@ class Request(Contract):
     """Sample i draws with seed + i, so equal requests give equal samples."""
     json_schema: dict[str, Any] | None = None
     """A JSON schema (`Model.model_json_schema()`): the text can only be JSON of this form."""
+    logprobs: bool = False
+    """Whether to sum the log-probabilities of each sample's tokens (one pass over the vocabulary per token)."""
     deadline: float | None = None
     """Seconds from submission after which every sample ends with what it has."""
 
@@ -109,7 +111,7 @@ class Sample(Contract):
     tokens: int
     """Tokens generated, the end token included."""
     logprob: float | None = None
-    """Sum of the tokens' natural-log probabilities under the model (temperature 1); None where it was not computed."""
+    """Sum of the tokens' natural-log probabilities under the model (temperature 1); None unless asked for."""
 
 
 class Usage(Contract):
@@ -147,8 +149,6 @@ class ModelInfo(Contract):
     """Tokens that one sequence can hold."""
     n_seq_max: int
     """Sequences that can run at once."""
-    file_hash: str | None = None
-    """SHA-256 of the model file, hexadecimal; None where there is no file."""
 
 
 # --- running a program -----------------------------------------------------------------------------------------------

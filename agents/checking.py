@@ -1,0 +1,81 @@
+"""Running a candidate: visible examples, generated checks and generated inputs, in one go, in the sandbox."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from leafwise.agents.contracts import Evidence, Failure, Spec
+from leafwise.runtime.contracts import Check, CheckResult, Limits, Program, Status, Verdict
+from leafwise.runtime.sandbox import Sandbox
+
+LIMITS = Limits(cpu_seconds=3.0, wall_seconds=12.0, output_chars=2_000)
+"""What one candidate may use for all its checks together."""
+
+
+def examine(
+    source: str,
+    spec: Spec,
+    sandbox: Sandbox,
+    *,
+    checks: Sequence[Check] = (),
+    inputs: Sequence[str] = (),
+    cancel: threading.Event | None = None,
+) -> Evidence:
+    """Run a candidate and say what was seen.
+
+    Args:
+        source: the candidate's module.
+        spec: what it should do; its examples are run first, so that a hang on a strange input can't hide them.
+        sandbox: where to run it.
+        checks: generated checks.
+        inputs: generated call expressions whose outcomes are recorded as its behaviour.
+        cancel: kills the program when set.
+
+    Raises:
+        SandboxError: the sandbox failed; nothing is known about the candidate.
+    """
+    tried = (*spec.examples, *checks, *(Check(code=call) for call in inputs))
+    verdict = sandbox.run(Program(source=source, checks=tried, setup=spec.setup), LIMITS, cancel)
+    results: list[CheckResult | None] = [*verdict.checks]
+    results += [None] * (len(tried) - len(results))
+    first, second = len(spec.examples), len(spec.examples) + len(checks)
+    examples = results[:first]
+    return Evidence(
+        loads=_loads(verdict),
+        examples_passed=sum(r is not None and r.passed for r in examples),
+        examples_total=first,
+        checks_passed=sum(r is not None and r.passed for r in results[first:second]),
+        checks_total=len(checks),
+        behaviour=tuple(_behaviour(r) for r in results[second:]),
+        failure=_first_failure(spec.examples, examples, verdict),
+        detail=verdict.detail,
+        level=verdict.level,
+    )
+
+
+def _loads(verdict: Verdict) -> bool:
+    return verdict.status in (Status.PASSED, Status.FAILED) or bool(verdict.checks)
+
+
+def _behaviour(result: CheckResult | None) -> str:
+    if result is None:
+        return "no answer"
+    if result.error is not None:
+        return "raises " + result.error.split(":")[0]
+    return result.observed or "None"
+
+
+def _first_failure(
+    examples: Sequence[Check], results: Sequence[CheckResult | None], verdict: Verdict
+) -> Failure | None:
+    for example, result in zip(examples, results, strict=True):
+        if result is None:
+            observed = verdict.detail or "no answer within the limits"
+        elif not result.passed:
+            observed = result.error or result.observed or "it failed"
+        else:
+            continue
+        expected = f"raises {example.raises}" if example.raises else example.expected or "no exception"
+        return Failure(code=example.code, expected=expected, observed=observed[:300], line=result.line if result else None)
+    return None

@@ -1,0 +1,35 @@
+"""The errors of the team, as one tree below `LeafwiseError`.
+
+    LeafwiseError
+    └── AgentError
+        ├── TaskError          the task, its examples or its tests file: nothing was started
+        ├── PromptError        a prompt file is missing, or its variables do not match
+        ├── RunError           a stored run is missing, unreadable, in use, or cannot be written
+        └── RunInterrupted     the caller stopped the run; it can be resumed
+
+What a model writes, however wrong, is a value: see `agents.contracts`.
+"""
+
+from __future__ import annotations
+
+from leafwise.runtime.errors import LeafwiseError
+
+
+class AgentError(LeafwiseError):
+    """Base of the team's errors."""
+
+
+class TaskError(AgentError):
+    """The task cannot be read."""
+
+
+class PromptError(AgentError):
+    """A prompt file and the code that renders it do not match."""
+
+
+class RunError(AgentError):
+    """A stored run cannot be used."""
+
+
+class RunInterrupted(AgentError):  # noqa: N818 - an event, not a fault
+    """The run was stopped by the caller; what was finished is kept."""

@@ -1,0 +1,119 @@
+"""Plans and modules as code: reading a generalist's stubs, and putting solved children and their parent together."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+
+from leafwise.agents.contracts import Plan, Spec
+from leafwise.agents.extract import extract_code, longest_parsable_prefix
+from leafwise.agents.reading import spec_of_stub
+
+
+def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: int) -> Plan:
+    """Read the stubs in a generalist's answer.
+
+    Args:
+        answer: Python stubs (signature and docstring), fenced or not; bodies are dropped.
+        parent: the function being split; its own stub is not a child.
+        taken: names that other nodes of the tree have: a child of that name would shadow them.
+        breadth: most children.
+
+    Returns:
+        The plan; without stubs if the answer is of no use, with the problem in words.
+    """
+    code = extract_code(answer).code or longest_parsable_prefix(answer)
+    if not code:
+        return Plan(problem="the answer holds no code that parses")
+    names = {parent, *taken}
+    stubs: list[Spec] = []
+    dropped: list[str] = []
+    for node in ast.parse(code).body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        if reason := _unusable(node, names):
+            dropped.append(f"{node.name}: {reason}")
+        elif len(stubs) < breadth:
+            names.add(node.name)
+            stubs.append(spec_of_stub(node))
+        else:
+            dropped.append(f"{node.name}: more than {breadth} helpers")
+    problem = "; ".join(dropped) if stubs or dropped else "the answer holds no function"
+    return Plan(stubs=tuple(stubs), problem=problem)
+
+
+def _unusable(function: ast.FunctionDef, names: set[str | None]) -> str:
+    if function.name in names:
+        return "the name is taken"
+    arguments = function.args
+    if not (arguments.args or arguments.posonlyargs or arguments.kwonlyargs or arguments.vararg):
+        return "takes no argument, so it cannot be a pure function of the input"
+    return ""
+
+
+def stub_text(specs: Sequence[Spec]) -> str:
+    """Signatures and docstrings, as a parent's coder sees them: never a body."""
+    return "\n\n".join(
+        f'{s.signature}\n    """{s.statement.strip()}"""\n    ...' for s in specs if s.signature is not None
+    )
+
+
+def assemble(parts: Sequence[str], main: str) -> str:
+    """One self-contained module of children and their parent.
+
+    Imports come first, once. A name defined twice is taken from the later part, so the parent's own version wins.
+    Functions of the parts that the module never mentions are dropped.
+
+    Args:
+        parts: modules of the children, leaves first.
+        main: module of the parent.
+    """
+    imports: dict[str, ast.stmt] = {}
+    future: dict[str, ast.stmt] = {}
+    body: dict[str, ast.stmt] = {}
+    for number, part in enumerate([*parts, main]):
+        for position, node in enumerate(ast.parse(part).body):
+            text = ast.unparse(node)
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                future[text] = node
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                imports[text] = node
+            else:
+                name = getattr(node, "name", None)
+                key = str(name) if name else f"{number}.{position}"
+                body.pop(key, None)  # a redefinition moves to the later place
+                body[key] = node
+    kept = _mentioned(body, _keys_of(main, body))
+    return "\n\n".join(
+        block
+        for block in (
+            "\n".join([*future, *imports]),
+            *(ast.unparse(node) for key, node in body.items() if key in kept),
+        )
+        if block
+    ) + "\n"
+
+
+def _keys_of(main: str, body: dict[str, ast.stmt]) -> set[str]:
+    """Keys of the statements that come from the parent's module."""
+    texts = {ast.unparse(node) for node in ast.parse(main).body}
+    return {key for key, node in body.items() if ast.unparse(node) in texts}
+
+
+def _mentioned(body: dict[str, ast.stmt], roots: set[str]) -> set[str]:
+    """Keys of the statements that the roots need, directly or through others."""
+    kept, todo = set(roots), list(roots)
+    while todo:
+        names = {n.id for n in ast.walk(body[todo.pop()]) if isinstance(n, ast.Name)}
+        found = {key for key, node in body.items() if key not in kept and _binds(node) & names}
+        kept |= found
+        todo += found
+    return kept
+
+
+def _binds(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case _:
+            return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

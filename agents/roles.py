@@ -1,0 +1,219 @@
+"""The four roles: what each is asked, and how its answer is read. An answer of no use is a value, never an error."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leafwise.agents.contracts import Failure, Plan, Spec
+from leafwise.agents.extract import Extraction, extract_code
+from leafwise.agents.inputs import literal_arguments
+from leafwise.agents.plans import read_plan, stub_text
+from leafwise.agents.prompting import render
+from leafwise.agents.team import Place, Team
+from leafwise.agents.tests_file import check_of_assert
+from leafwise.runtime.contracts import Check, Completion, FinishReason, Sample
+from leafwise.runtime.engine import Generation
+
+_FENCE = "```python\n"
+_SHOWN_EXAMPLES = 4
+_CHECK_TOKENS = 160
+_CRITIQUE_TOKENS = 96
+
+
+@dataclass(frozen=True)
+class Written:
+    """A coder's answer, read."""
+
+    extraction: Extraction
+    cut: bool
+    logprob: float | None
+
+
+# --- coder -----------------------------------------------------------------------------------------------------------
+
+
+class Coder:
+    """Writes one function at a time."""
+
+    def __init__(self, team: Team, place: Place, spec: Spec) -> None:
+        self._team, self._place, self._spec = team, place, spec
+
+    def draft(self, n: int) -> list[Written]:
+        """Direct answers to the task: the first greedy, the others sampled, all in one batch."""
+        spec = self._spec
+        prompt = render("draft", statement=spec.statement, is_code=is_code(spec), examples=_shown(spec))
+        start = self._opening(spec)
+        greedy = self._team.ask(self._place, "coder", prompt, continuation=start, greedy=True, stop=("```",))
+        asked = [(start, greedy)]
+        # some without the opening, so that imports and helper functions can come first
+        for name, count, opening in (("coder-open", (n - 1) // 2, _FENCE), ("coder-more", n // 2, start)):
+            if count:
+                more = self._team.ask(self._place, name, prompt, continuation=opening, n=count, stop=("```",))
+                asked.append((opening, more))
+        return self._read(asked)
+
+    def leaf(self, n: int, purpose: str) -> list[Written]:
+        """One documented, pure function of a plan."""
+        spec = self._spec
+        prompt = render(
+            "leaf",
+            signature=spec.signature or f"def {spec.entry_point}(*args):",
+            statement=spec.statement,
+            examples=_shown(spec) if len(spec.examples) else "",
+            purpose=purpose,
+            name=spec.entry_point or "",
+        )
+        return self._sample(prompt, n)
+
+    def compose(self, n: int, children: Sequence[Spec]) -> list[Written]:
+        """The parent function, from its children's signatures and docstrings only."""
+        spec = self._spec
+        prompt = render(
+            "compose",
+            statement=spec.statement,
+            is_code=is_code(spec),
+            examples=_shown(spec),
+            helpers=stub_text(children),
+            name=spec.entry_point or "",
+        )
+        return self._sample(prompt, n)
+
+    def repair(self, n: int, source: str, failure: Failure, critique: str) -> list[Written]:
+        """The whole module again, with the evidence of what is wrong."""
+        prompt = render(
+            "repair",
+            statement=self._spec.statement,
+            code=source.strip(),
+            failure=failure_text(failure),
+            critique=critique,
+        )
+        generation = self._team.ask(self._place, "coder", prompt, continuation=_FENCE, n=n, stop=("```",))
+        return self._read([(_FENCE, generation)])
+
+    def _sample(self, prompt: str, n: int) -> list[Written]:
+        opening = self._opening(self._spec)
+        generation = self._team.ask(self._place, "coder", prompt, continuation=opening, n=n, stop=("```",))
+        return self._read([(opening, generation)])
+
+    @staticmethod
+    def _opening(spec: Spec) -> str:
+        """The answer's first characters: a small model that has begun with the right name goes on with it."""
+        if spec.signature:
+            return f"{_FENCE}{spec.signature}\n"
+        return f"{_FENCE}def {spec.entry_point}(" if spec.entry_point else _FENCE
+
+    def _read(self, asked: Sequence[tuple[str, Generation | None]]) -> list[Written]:
+        written: list[Written] = []
+        for opening, generation in asked:
+            completion = self._team.receive(self._place, "coder", generation)
+            for sample in completion.samples if completion else ():
+                written.append(_read_code(opening, sample, self._spec.entry_point))
+        return written
+
+
+def _read_code(opening: str, sample: Sample, entry_point: str | None) -> Written:
+    return Written(
+        extraction=extract_code(opening + sample.text, entry_point),
+        cut=sample.finish_reason is not FinishReason.STOP,
+        logprob=sample.logprob / sample.tokens if sample.logprob is not None and sample.tokens else None,
+    )
+
+
+# --- generalist ------------------------------------------------------------------------------------------------------
+
+
+def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
+    """Ask the generalist how to split a function, as Python stubs."""
+    breadth = team.settings.max_breadth
+    name = spec.entry_point or ""
+    prompt = render("plan", statement=spec.statement, is_code=is_code(spec), name=name, breadth=breadth)
+    opening = f"{_FENCE}def "
+    generation = team.ask(place, "generalist", prompt, continuation=opening, stop=("```",))
+    completion = team.receive(place, "generalist", generation)
+    if completion is None:
+        return Plan(problem="no budget left for a plan")
+    return read_plan(opening + completion.samples[0].text, spec.entry_point, taken, breadth)
+
+
+# --- tester ----------------------------------------------------------------------------------------------------------
+
+
+def ask_tester(team: Team, place: Place, spec: Spec) -> Generation | None:
+    """Ask the tester for checks; returns at once. None if checks are not wanted or there is no name to call."""
+    count = team.settings.generated_checks
+    if not count or spec.entry_point is None:
+        return None
+    prompt = render("tests", statement=spec.statement, is_code=is_code(spec), name=spec.entry_point, count=count)
+    opening = f"{_FENCE}assert {spec.entry_point}("
+    return team.ask(
+        place, "tester", prompt, continuation=opening, max_tokens=_CHECK_TOKENS, stop=("```", "\n\n")
+    )
+
+
+def receive_checks(team: Team, place: Place, spec: Spec, generation: Generation | None) -> tuple[Check, ...]:
+    """Wait for the tester's answer and read it."""
+    completion = team.receive(place, "tester", generation)
+    if completion is None or generation is None:
+        return ()
+    return read_checks(generation.request.continuation + completion.samples[0].text, spec, team.settings.generated_checks)
+
+
+def read_checks(answer: str, spec: Spec, count: int) -> tuple[Check, ...]:
+    """The usable checks in a tester's answer: one assert per line, that calls the function with literal arguments and
+    compares with a literal. Repetitions of each other or of the visible examples are dropped."""
+    seen = {example.code for example in spec.examples}
+    checks: list[Check] = []
+    for line in answer.splitlines():
+        check = _check_of_line(line.strip(), spec.entry_point or "")
+        if check is not None and check.code not in seen and len(checks) < count:
+            seen.add(check.code)
+            checks.append(check)
+    return tuple(checks)
+
+
+def _check_of_line(line: str, name: str) -> Check | None:
+    try:
+        statement = ast.parse(line).body[0]
+    except (SyntaxError, ValueError, IndexError):
+        return None
+    if not isinstance(statement, ast.Assert):
+        return None
+    check = check_of_assert(statement)
+    try:
+        ast.literal_eval(check.expected or "")
+    except (SyntaxError, ValueError, TypeError):
+        return None
+    return check if literal_arguments(check.code, name) else None
+
+
+# --- critic ----------------------------------------------------------------------------------------------------------
+
+
+def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure) -> str:
+    """Ask the critic what is wrong with a failing candidate; one line, empty if nothing came."""
+    prompt = render("critique", statement=spec.statement, code=source.strip(), failure=failure_text(failure))
+    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=True, stop=("\n\n", "```"))
+    completion: Completion | None = team.receive(place, "critic", generation)
+    return " ".join(completion.samples[0].text.split()) if completion else ""
+
+
+# --- what they share -------------------------------------------------------------------------------------------------
+
+
+def is_code(spec: Spec) -> bool:
+    """Whether the statement is Python (a signature with a docstring) rather than prose."""
+    return any(line.startswith(("def ", "from ", "import ", "class ")) for line in spec.statement.splitlines()[:3])
+
+
+def failure_text(failure: Failure) -> str:
+    """The evidence, in the words of the repair prompt."""
+    where = f" (raised at line {failure.line})" if failure.line else ""
+    return f"`{failure.code}` should give `{failure.expected}`, but it gives `{failure.observed}`{where}."
+
+
+def _shown(spec: Spec) -> str:
+    """Examples that the statement does not contain already, as asserts."""
+    hidden = [e for e in spec.examples if e.code not in spec.statement and e.expected is not None]
+    return "\n".join(f"assert {e.code} == {e.expected}" for e in hidden[:_SHOWN_EXAMPLES])

@@ -1,0 +1,148 @@
+"""Stored runs: one folder each, with what was asked for, the checkpoints, and the trace."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from leafwise.agents.contracts import Event, EventKind, Settings, Task
+from leafwise.agents.errors import RunError
+from leafwise.runtime.contracts import Contract
+from leafwise.runtime.paths import state_dir
+
+
+class RunRecord(Contract):
+    """What a run was started with: enough to go on with it."""
+
+    id: str
+    """The run's name, for example `20261124-101530-3fa2`."""
+    task: Task
+    """What was asked for."""
+    settings: Settings
+    """The team's knobs."""
+    model: str
+    """The model, as it was named."""
+
+
+class StoredRun:
+    """The folder of one run.
+
+    Args:
+        folder: the folder; its name is the run's id.
+        record: what it was started with.
+    """
+
+    def __init__(self, folder: Path, record: RunRecord) -> None:
+        self.folder, self.record = folder, record
+
+    @property
+    def checkpoints(self) -> Path:
+        """The SQLite file of the workflow's checkpoints."""
+        return self.folder / "checkpoints.sqlite"
+
+    @property
+    def trace(self) -> Path:
+        """The trace: one JSON event per line, all sessions of the run after each other."""
+        return self.folder / "trace.jsonl"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run, so that no second process works on it.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        with (self.folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"run {self.record.id} is being worked on by another process", "wait for it") from error
+            yield
+
+    def discard(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def runs_folder() -> Path:
+    """Where runs are kept."""
+    folder = state_dir() / "runs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def create_run(task: Task, settings: Settings, model: str) -> StoredRun:
+    """Make the folder of a new run.
+
+    Raises:
+        RunError: it cannot be written; nothing is left behind.
+    """
+    run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    record = RunRecord(id=run_id, task=task, settings=settings, model=model)
+    folder = runs_folder() / run_id
+    try:
+        folder.mkdir(mode=0o700)
+        (folder / "run.json").write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise RunError(f"cannot store the run: {error}", "free some disk space, or set XDG_STATE_HOME") from error
+    return StoredRun(folder, record)
+
+
+def load_run(run_id: str) -> StoredRun:
+    """Find a stored run.
+
+    Args:
+        run_id: its id, a unique beginning of it, or `last`.
+
+    Raises:
+        RunError: there is none, there are several, or its record is unreadable.
+    """
+    ids = sorted(path.parent.name for path in runs_folder().glob("*/run.json"))
+    found = ids[-1:] if run_id == "last" else [i for i in ids if i == run_id] or [i for i in ids if i.startswith(run_id)]
+    if len(found) != 1 or not run_id:
+        known = f"the newest are {', '.join(ids[-3:])}" if ids else "no run is stored yet"
+        problem = f"{len(found)} runs begin with {run_id!r}" if found else f"there is no run {run_id!r}"
+        raise RunError(problem, known)
+    folder = runs_folder() / found[0]
+    try:
+        record = RunRecord.model_validate_json((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise RunError(f"run {found[0]} cannot be read", "it was stored by another version; start it again") from error
+    return StoredRun(folder, record)
+
+
+class TraceWriter:
+    """Appends events to files, one JSON object per line, each line written at once.
+
+    Args:
+        files: open text files; they are not closed here.
+    """
+
+    def __init__(self, *files: IO[str]) -> None:
+        self._files = files
+
+    def write(self, event: Event) -> None:
+        """Write an event; `TOKENS` events are only for live views and are left out.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        if event.kind is EventKind.TOKENS:
+            return
+        line = json.dumps(event.model_dump(mode="json", exclude_defaults=True) | {"kind": event.kind}) + "\n"
+        for file in self._files:
+            try:
+                file.write(line)
+                file.flush()
+            except OSError as error:
+                raise RunError(f"cannot write the trace: {error}", "free some disk space") from error

@@ -1,0 +1,55 @@
+"""Choosing among candidates: visible examples first, then agreement, then generated checks. Pure functions.
+
+Functional consensus: candidates that behave alike on generated inputs form a cluster, and independent answers that agree are
+more likely right than one that stands alone. A generated check is evidence, never a veto: it decides only between
+candidates that are equal so far.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from leafwise.agents.contracts import Candidate
+
+
+def cluster_sizes(candidates: Sequence[Candidate]) -> list[int]:
+    """For each candidate, how many candidates behave like it, itself included.
+
+    Candidates that do not load have size 0. Without generated inputs everything that loads would be one cluster, which
+    says nothing: then only equal code counts as equal behaviour. The same code twice counts twice: the model meant it.
+    """
+    keys = [(c.evidence.behaviour or (c.source,)) if c.evidence.loads else None for c in candidates]
+    counts = Counter(key for key in keys if key is not None)
+    return [counts[key] if key is not None else 0 for key in keys]
+
+
+def rank(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Best first; equal candidates stay in order, so that an earlier stage's answer is not replaced without a reason."""
+    sizes = cluster_sizes(candidates)
+
+    def merit(index: int) -> tuple[bool, int, int, int, bool, float]:
+        candidate, evidence = candidates[index], candidates[index].evidence
+        return (
+            evidence.loads,
+            evidence.examples_passed,
+            sizes[index],
+            evidence.checks_passed,
+            not candidate.cut,
+            candidate.logprob if candidate.logprob is not None else float("-inf"),
+        )
+
+    order = sorted(range(len(candidates)), key=merit, reverse=True)
+    return [candidates[i] for i in order]
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The best candidate, if there is any."""
+    ranked = rank(candidates)
+    return ranked[0] if ranked else None
+
+
+def agreement(candidates: Sequence[Candidate]) -> int:
+    """Size of the best candidate's cluster."""
+    winner = best(candidates)
+    return 0 if winner is None else cluster_sizes(candidates)[list(candidates).index(winner)]

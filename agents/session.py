@@ -1,0 +1,129 @@
+"""One session of a run: opens what the run needs, works until the answer or an interruption, and closes everything."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import IO
+
+from leafwise.agents.contracts import Answer, Event, EventKind, Settings, Task
+from leafwise.agents.errors import RunError, RunInterrupted
+from leafwise.agents.runs import StoredRun, TraceWriter
+from leafwise.agents.team import Place, Team
+from leafwise.runtime.contracts import SandboxLevel
+from leafwise.runtime.engine import Engine
+from leafwise.runtime.errors import LeafwiseError
+from leafwise.runtime.sandbox import Sandbox, open_sandbox
+
+_PLACE = Place("run")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What to work on, and with what.
+
+    An engine or a sandbox that is given stays the caller's; one that is named is opened and closed here.
+    """
+
+    task: Task
+    settings: Settings
+    model: str | Engine
+    sandbox: Sandbox | SandboxLevel | None
+    stored: StoredRun | None
+    trace: Path | None
+    _: KW_ONLY
+    resumed: bool
+
+    def run(self, listener: Callable[[Event], None], stop: threading.Event) -> Answer:
+        """Work until the answer.
+
+        Args:
+            listener: gets every event.
+            stop: ends the session early when set.
+
+        Raises:
+            RunInterrupted: `stop` was set; what was finished is stored.
+            LeafwiseError: the machinery failed. A new run that had finished nothing is not left behind.
+        """
+        finished_steps = 0
+
+        def listen(event: Event) -> None:
+            nonlocal finished_steps
+            finished_steps += event.kind is EventKind.STEP_FINISHED
+            writer.write(event)
+            listener(event)
+
+        try:
+            with ExitStack() as stack:
+                if self.stored:
+                    stack.enter_context(self.stored.locked())
+                writer = self._open_trace(stack)
+                engine, sandbox = self._open(stack)
+                return self._work(Team(engine, sandbox, self.settings, listen, stop=stop), stack)
+        except LeafwiseError as error:
+            if self.stored and not (self.resumed or finished_steps or isinstance(error, RunInterrupted)):
+                self.stored.discard()
+            raise
+
+    def _work(self, team: Team, stack: ExitStack) -> Answer:
+        from leafwise.agents.workflow import open_checkpoints, run_workflow  # imported while engine and sandbox opened
+
+        team.emit(
+            EventKind.RUN_STARTED,
+            _PLACE,
+            f"{team.engine.info.name}, strategy {self.settings.strategy}, sandbox level {team.sandbox.level}",
+            run=self.stored.record.id if self.stored else "",
+            resumed=self.resumed,
+            model=team.engine.info.model_dump(),
+            sandbox=team.sandbox.level.value,
+            task=self.task.model_dump(mode="json"),
+            settings=self.settings.model_dump(),
+        )
+        checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
+        answer = run_workflow(self.task, team, checkpoints)
+        answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
+        team.emit(EventKind.RUN_FINISHED, _PLACE, answer.statement, answer=answer.model_dump(mode="json"))
+        return answer
+
+    def _open_trace(self, stack: ExitStack) -> TraceWriter:
+        paths = [path for path in (self.stored.trace if self.stored else None, self.trace) if path is not None]
+        return TraceWriter(*(stack.enter_context(_open_to_append(path)) for path in paths))
+
+    def _open(self, stack: ExitStack) -> tuple[Engine, Sandbox]:
+        """Open engine and sandbox; both, and the import of the workflow, take their time at once."""
+        with ThreadPoolExecutor(2) as pool:
+            opening_engine = pool.submit(_engine, self.model)
+            opening_sandbox = pool.submit(_sandbox, self.sandbox)
+            import leafwise.agents.workflow  # noqa: F401
+        error = opening_engine.exception() or opening_sandbox.exception()
+        if error is None:
+            return stack.enter_context(opening_engine.result()), stack.enter_context(opening_sandbox.result())
+        for opened in (opening_engine, opening_sandbox):
+            if opened.exception() is None:
+                opened.result().__exit__(None, None, None)
+        raise error
+
+
+def _engine(model: str | Engine) -> AbstractContextManager[Engine]:
+    if not isinstance(model, str):
+        return nullcontext(model)
+    from leafwise.runtime.opening import open_engine  # brings llama.cpp
+
+    return closing(open_engine(model))
+
+
+def _sandbox(sandbox: Sandbox | SandboxLevel | None) -> AbstractContextManager[Sandbox]:
+    if sandbox is None or isinstance(sandbox, SandboxLevel):
+        return closing(open_sandbox(sandbox))
+    return nullcontext(sandbox)
+
+
+def _open_to_append(path: Path) -> IO[str]:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write the trace {path}: {error.strerror}", "choose another place") from error

@@ -1,0 +1,148 @@
+"""`solve`: a task in, an answer out. The same run for the command line, for scripts, and for asyncio programs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from leafwise.agents.contracts import Answer, Event, Settings, Task
+from leafwise.agents.reading import find_name, find_signature, read_task
+from leafwise.agents.runs import StoredRun, create_run, load_run
+from leafwise.agents.session import Session
+from leafwise.agents.tests_file import read_tests_file
+from leafwise.runtime.contracts import SandboxLevel
+from leafwise.runtime.engine import Engine
+from leafwise.runtime.handle import Handle
+from leafwise.runtime.models import DEFAULT_MODEL
+from leafwise.runtime.sandbox import Sandbox
+
+
+class Run(Handle[Event, Answer]):
+    """A run in flight: events as they happen, the answer in the end.
+
+    After `cancel`, `result()` raises `RunInterrupted` (unless the answer was there already); a stored run can be resumed.
+
+    Args:
+        stored: where the run is kept, if it is.
+    """
+
+    def __init__(self, stored: StoredRun | None) -> None:
+        super().__init__()
+        self.id = stored.record.id if stored else ""
+        """The run's id for `resume`; empty if the run is not stored."""
+
+
+class Options(TypedDict, total=False):
+    """How `start`, `solve` and `asolve` can be told more."""
+
+    model: str | Engine
+    """A name, a path, or an engine; an engine stays the caller's and is not closed. The default model if not given."""
+    settings: Settings
+    """The team's knobs."""
+    examples: Sequence[str]
+    """Further visible examples, such as `f(2) == 4`."""
+    tests: str | Path | None
+    """A Python file of checks that the answer has to pass; the model may see them."""
+    sandbox: Sandbox | SandboxLevel | None
+    """A sandbox, which stays the caller's; a level; or None for the best that this machine has."""
+    store: bool
+    """Keep the run on disk, so that it can be resumed; false if not given."""
+    trace: Path | None
+    """Also append every event to this file, one JSON object per line."""
+
+
+def start(task: str | Task, **options: Unpack[Options]) -> Run:
+    """Start a run in the background.
+
+    Args:
+        task: what to write: prose, or Python with a signature and a docstring, or a `Task` that was read before.
+        **options: see `Options`.
+
+    Raises:
+        TaskError: the task, an example or the tests file is not usable.
+        RunError: the run cannot be stored.
+    """
+    if not isinstance(task, Task):
+        task = read_inputs(task, options.get("examples", ()), options.get("tests"))
+    settings = options.get("settings") or Settings()
+    model = options.get("model", DEFAULT_MODEL)
+    name = model if isinstance(model, str) else model.info.name
+    stored = create_run(task, settings, name) if options.get("store") else None
+    return _launch(Session(task, settings, model, options.get("sandbox"), stored, options.get("trace"), resumed=False))
+
+
+def resume(
+    run: str,
+    *,
+    model: str | Engine | None = None,
+    sandbox: Sandbox | SandboxLevel | None = None,
+    trace: Path | None = None,
+) -> Run:
+    """Go on with a stored run: finished steps are not repeated; a finished run gives its answer again.
+
+    Args:
+        run: its id, a unique beginning of it, or `last`.
+        model: as in `Options`; None takes the run's own.
+        sandbox: as in `Options`.
+        trace: as in `Options`.
+
+    Raises:
+        RunError: there is no such run, or it is unusable.
+    """
+    stored = load_run(run)
+    record = stored.record
+    return _launch(Session(record.task, record.settings, model or record.model, sandbox, stored, trace, resumed=True))
+
+
+def solve(task: str | Task, **options: Unpack[Options]) -> Answer:
+    """Solve a task and wait for the answer. A program that fails is an answer with that status, never an error.
+
+    Args:
+        task: as for `start`.
+        **options: see `Options`.
+
+    Raises:
+        TaskError, RunError: as for `start`.
+        ModelError, EngineError, SandboxError: the machinery failed.
+    """
+    return start(task, **options).result()
+
+
+async def asolve(task: str | Task, **options: Unpack[Options]) -> Answer:
+    """`solve` for asyncio; cancelling the awaiting task stops the run."""
+    return await start(task, **options)
+
+
+def read_inputs(task: str, examples: Sequence[str] = (), tests: str | Path | None = None) -> Task:
+    """Read a task from what a user gives.
+
+    Args:
+        task: the statement.
+        examples: as in `Options`.
+        tests: as in `Options`.
+
+    Raises:
+        TaskError: the task is empty, an example cannot be read, or the tests file is unusable.
+    """
+    if tests is None:
+        return read_task(task, examples)
+    signature = find_signature(task)
+    entry_point = signature[0] if signature else find_name(task)
+    return read_task(task, examples, read_tests_file(Path(tests), entry_point))
+
+
+def _launch(session: Session) -> Run:
+    run = Run(session.stored)
+
+    def work() -> None:
+        try:
+            run.finish(session.run(run.push, run.cancel_event))
+        # the thread's boundary: whoever waits for the run must hear of whatever happened
+        except Exception as error:
+            run.finish(error)
+
+    # a daemon, so that a program that ends does not wait for a run that nobody waits for
+    threading.Thread(target=work, name="leafwise-run", daemon=True).start()
+    return run

@@ -1,0 +1,248 @@
+"""The steps of the workflow: plain functions from the state (and the team) to an update of the state."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypedDict
+
+from leafwise.agents import roles
+from leafwise.agents.contracts import (
+    ROOT,
+    Answer,
+    AnswerStatus,
+    Candidate,
+    EventKind,
+    Evidence,
+    Node,
+    NodeState,
+    Origin,
+    Settings,
+    Spec,
+    Spent,
+    Task,
+)
+from leafwise.agents.inputs import generate_inputs
+from leafwise.agents.plans import assemble
+from leafwise.agents.policy import Situation, Step
+from leafwise.agents.selection import agreement, best
+from leafwise.agents.statement import describe
+from leafwise.agents.team import Place, Team
+from leafwise.runtime.contracts import Check
+
+
+def _latest(old: Spent, new: Spent) -> Spent:
+    """Concurrent steps each tell the run's totals: the largest is the latest."""
+    return Spent(**{name: max(getattr(old, name), getattr(new, name)) for name in Spent.model_fields})
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return {**old, **new}
+
+
+class State(TypedDict, total=False):
+    """What a run knows. Everything that a resumed run needs is in here; concurrent steps' updates are merged."""
+
+    task: Task
+    nodes: Annotated[dict[str, Node], _merge]
+    checks: Annotated[dict[str, tuple[Check, ...]], _merge]
+    candidates: Annotated[list[Candidate], operator.add]
+    tried: Annotated[int, operator.add]
+    finished: Annotated[list[str], operator.add]
+    improved: bool
+    spent: Annotated[Spent, _latest]
+    answer: Answer | None
+
+
+Update = dict[str, Any]
+
+
+def initial_state(task: Task) -> State:
+    """The state of a run that has not begun."""
+    root = Node(id=ROOT, spec=Spec(**task.model_dump()), depth=0)
+    return State(
+        task=task, nodes={ROOT: root}, checks={}, candidates=[], tried=0, finished=[], improved=False,
+        spent=Spent(), answer=None
+    )
+
+
+def situation(state: State, settings: Settings, *, exhausted: bool) -> Situation:
+    """What the policy may know of a state."""
+    winner = best(state["candidates"])
+    done = {step.partition(":")[::2] for step in state["finished"]}
+    return Situation(
+        settings=settings,
+        nodes=state["nodes"],
+        planned=frozenset(node for step, node in done if step == Step.PLAN),
+        composed=frozenset(node for step, node in done if step == Step.COMPOSE),
+        drafted=any(step == Step.DRAFT for step, _ in done),
+        best_passes=winner is not None and winner.evidence.passes,
+        has_examples=bool(state["task"].examples),
+        agreement=agreement(state["candidates"]),
+        repairs=sum(step == Step.REPAIR for step, _ in done),
+        improved=state["improved"],
+        exhausted=exhausted,
+    )
+
+
+# --- the steps -------------------------------------------------------------------------------------------------------
+
+
+def draft(state: State, team: Team, place: Place) -> Update:
+    """The coder answers the task directly, several times at once; the tester writes checks meanwhile."""
+    spec = state["nodes"][ROOT].spec
+    alone = team.settings.strategy == "direct"
+    tester = None if alone else roles.ask_tester(team, place, spec)
+    written = roles.Coder(team, place, spec).draft(1 if alone else team.settings.drafts)
+    checks = roles.receive_checks(team, place, spec, tester)
+    candidates = _examine(team, place, spec, "draft", written, checks)
+    return {"checks": {ROOT: checks}, "candidates": candidates, "tried": len(candidates)}
+
+
+def plan(state: State, team: Team, place: Place) -> Update:
+    """The generalist splits a node into documented functions."""
+    node = state["nodes"][place.node]
+    taken = [n.spec.entry_point for n in state["nodes"].values() if n.spec.entry_point]
+    result = roles.plan(team, place, node.spec, taken)
+    children = {
+        f"{node.id}.{i}": Node(id=f"{node.id}.{i}", spec=stub, depth=node.depth + 1)
+        for i, stub in enumerate(result.stubs, 1)
+    }
+    names = [stub.entry_point for stub in result.stubs]
+    team.emit(EventKind.PLAN, place, ", ".join(map(str, names)) or result.problem, helpers=names, problem=result.problem)
+    if not children:
+        return {}
+    split = node.model_copy(update={"children": tuple(children), "state": NodeState.SPLIT})
+    return {"nodes": {node.id: split, **children}}
+
+
+def leaf(state: State, team: Team, place: Place) -> Update:
+    """One function of the plan: k candidates and the tester's checks, run, and the consensus taken."""
+    node = state["nodes"][place.node]
+    tester = roles.ask_tester(team, place, node.spec)
+    written = roles.Coder(team, place, node.spec).leaf(team.settings.leaf_samples, _purpose(state["task"]))
+    checks = roles.receive_checks(team, place, node.spec, tester)
+    candidates = _examine(team, place, node.spec, "leaf", written, checks)
+    return {
+        "nodes": {node.id: _decided(node, best(candidates))},
+        "checks": {node.id: checks},
+        "tried": len(candidates),
+    }
+
+
+def compose(state: State, team: Team, place: Place) -> Update:
+    """A parent from its children: the coder sees their signatures and docstrings, the sandbox runs the whole module."""
+    node = state["nodes"][place.node]
+    children = [state["nodes"][child] for child in node.children]
+    usable = [child for child in children if child.source is not None]
+    written = roles.Coder(team, place, node.spec).compose(team.settings.leaf_samples, [c.spec for c in usable])
+    parts = [child.source for child in usable if child.source is not None]
+    checks = state["checks"].get(node.id, ())
+    candidates = _examine(team, place, node.spec, "compose", written, checks, lambda code: assemble(parts, code))
+    update: Update = {"nodes": {node.id: _decided(node, best(candidates))}, "tried": len(candidates)}
+    return update | ({"candidates": candidates} if node.id == ROOT else {})
+
+
+def repair(state: State, team: Team, place: Place) -> Update:
+    """The critic says what is wrong with the best candidate; the coder writes it again; a worse one changes nothing."""
+    spec, before = state["nodes"][ROOT].spec, best(state["candidates"])
+    if before is None or before.evidence.failure is None:
+        return {"improved": False}
+    failure = before.evidence.failure
+    words = roles.critique(team, place, spec, before.source, failure)
+    written = roles.Coder(team, place, spec).repair(team.settings.leaf_samples, before.source, failure, words)
+    candidates = _examine(team, place, spec, "repair", written, state["checks"].get(ROOT, ()))
+    after = best([*state["candidates"], *candidates])
+    improved = after is not None and after.evidence.examples_passed > before.evidence.examples_passed
+    return {"candidates": candidates, "tried": len(candidates), "improved": improved}
+
+
+def select(state: State, team: Team, _place: Place) -> Update:
+    """The best of all candidates of all stages becomes the answer, with the honest statement of what was checked."""
+    winner = best(state["candidates"])
+    evidence = winner.evidence if winner else None
+    answer = Answer(
+        run="",
+        status=_status(evidence),
+        code=winner.source if winner else "",
+        statement=describe(evidence, team.ended_by),
+        entry_point=state["task"].entry_point,
+        strategy=team.settings.strategy,
+        origin=winner.origin if winner else None,
+        evidence=evidence,
+        nodes=tuple(state["nodes"].values()),
+        candidates=state["tried"],
+        ended_by=team.ended_by,
+        spent=team.total_spent(),
+        model=team.engine.info.name,
+        sandbox=team.sandbox.level,
+    )
+    return {"answer": answer}
+
+
+STEPS: dict[Step, Callable[[State, Team, Place], Update]] = {
+    Step.DRAFT: draft,
+    Step.PLAN: plan,
+    Step.LEAF: leaf,
+    Step.COMPOSE: compose,
+    Step.REPAIR: repair,
+    Step.SELECT: select,
+}
+
+# --- what they share -------------------------------------------------------------------------------------------------
+
+
+def _examine(
+    team: Team,
+    place: Place,
+    spec: Spec,
+    origin: Origin,
+    written: Sequence[roles.Written],
+    checks: tuple[Check, ...],
+    build: Callable[[str], str] = str,
+) -> list[Candidate]:
+    """Run what a coder wrote; answers without usable code are noted and dropped. Equal programs are run once."""
+    inputs = () if team.settings.strategy == "direct" else generate_inputs(spec, team.settings.inputs, team.settings.seed)
+    seen: dict[str, Candidate] = {}
+    candidates: list[Candidate] = []
+    for answer in written:
+        if not answer.extraction.code:
+            team.emit(EventKind.NOTE, place, "an answer held no usable code")
+            continue
+        source = build(answer.extraction.code)
+        twin = seen.get(source)
+        evidence = twin.evidence if twin else team.examine(source, spec, checks, inputs)
+        candidate = Candidate(
+            node=place.node,
+            origin=origin,
+            source=source,
+            rule=answer.extraction.rule,
+            cut=answer.cut,
+            logprob=answer.logprob,
+            evidence=evidence,
+        )
+        seen[source] = candidate
+        candidates.append(candidate)
+        team.emit(EventKind.CANDIDATE, place, evidence.detail, **candidate.model_dump(mode="json"))
+    return candidates
+
+
+def _decided(node: Node, winner: Candidate | None) -> Node:
+    """The node with its winning candidate; failed if there is none that loads."""
+    if winner is None or not winner.evidence.loads:
+        return node.model_copy(update={"state": NodeState.FAILED})
+    return node.model_copy(update={"state": NodeState.SOLVED, "source": winner.source})
+
+
+def _purpose(task: Task) -> str:
+    """The task in its first line, so that a helper's coder knows what it is for."""
+    lines = [line.strip() for line in task.statement.splitlines() if line.strip()]
+    return lines[0][:200]
+
+
+def _status(evidence: Evidence | None) -> AnswerStatus:
+    if evidence is None or not evidence.passes:
+        return AnswerStatus.FAILED
+    return AnswerStatus.PASSED if evidence.examples_total else AnswerStatus.UNCHECKED
+
+

@@ -1,0 +1,199 @@
+"""The team at work: the engine, the sandbox, the budget, and who listens. One `Team` serves one session of one run."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from leafwise.agents.checking import examine
+from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Settings, Spec, Spent
+from leafwise.agents.errors import RunInterrupted
+from leafwise.runtime.contracts import Check, Completion, Message, Request, Sampling
+from leafwise.runtime.engine import Engine, Generation
+from leafwise.runtime.errors import EngineClosedError
+from leafwise.runtime.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the workflow something happens: for events, and for seeds that do not depend on the order of threads."""
+
+    step: str
+    """For example `leaf:root.1`."""
+    node: str = ROOT
+    """For example `root.1`."""
+
+
+@dataclass
+class Team:
+    """What the steps of the workflow work with. Safe to use from several threads."""
+
+    engine: Engine
+    """Runs the model."""
+    sandbox: Sandbox
+    """Runs the programs."""
+    settings: Settings
+    """The knobs."""
+    listener: Callable[[Event], None]
+    """Gets every event, from whichever thread it happens in."""
+    spent: Spent = Spent()
+    """What the run had used when the session began; grows as it goes."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set by the caller to stop the run; finished steps are kept."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _started: float = field(default_factory=time.monotonic)
+
+    # the budget
+
+    @property
+    def tokens_left(self) -> int:
+        """Tokens that may still be generated."""
+        return max(0, self.settings.max_tokens - self.spent.completion_tokens)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the run may still take; None without a limit."""
+        if self.settings.time_limit is None:
+            return None
+        return max(0.0, self.settings.time_limit - self.spent.seconds - self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the session began."""
+        return time.monotonic() - self._started
+
+    @property
+    def ended_by(self) -> EndedBy:
+        """Which budget is spent: `tokens`, `time`, or `done` if none is."""
+        if self.seconds_left == 0.0:
+            return "time"
+        return "tokens" if self.tokens_left < 16 else "done"
+
+    def total_spent(self) -> Spent:
+        """What the run has used, this session's time included."""
+        return self.spent + Spent(seconds=self.seconds)
+
+    # events
+
+    def emit(self, kind: EventKind, place: Place, text: str = "", **data: Any) -> None:
+        """Tell the listener something."""
+        self.listener(Event(kind=kind, step=place.step, node=place.node, seconds=self.seconds, text=text, data=data))
+
+    # the model
+
+    def ask(
+        self,
+        place: Place,
+        role: str,
+        prompt: str,
+        *,
+        continuation: str = "",
+        n: int = 1,
+        max_tokens: int | None = None,
+        greedy: bool = False,
+        stop: tuple[str, ...] = (),
+    ) -> Generation | None:
+        """Ask the model, in one request of n samples; returns at once.
+
+        Args:
+            place: who asks.
+            role: as whom, for the trace and the seed.
+            prompt: the user's turn.
+            continuation: the beginning of the answer, put into the model's mouth.
+            n: samples.
+            max_tokens: per sample; the settings' `answer_tokens` by default, less where the budget ends.
+            greedy: most likely tokens instead of sampling.
+            stop: strings that end a sample.
+
+        Returns:
+            The request in flight, for `receive`; None if the budget has nothing left for it.
+        """
+        settings = self.settings
+        limit = min(max_tokens or settings.answer_tokens, self.tokens_left // n)
+        if limit < 16 or self.seconds_left == 0.0:
+            return None
+        sampling = Sampling() if greedy else Sampling(temperature=settings.temperature, top_p=settings.top_p)
+        request = Request(
+            messages=(Message(role="user", content=prompt),),
+            continuation=continuation,
+            sampling=sampling,
+            n=n,
+            max_tokens=limit,
+            stop=stop,
+            seed=zlib.crc32(f"{settings.seed}/{place.step}/{role}".encode()),
+            deadline=self.seconds_left,
+            logprobs=True,
+        )
+        return self.engine.submit(request)
+
+    def receive(self, place: Place, role: str, generation: Generation | None) -> Completion | None:
+        """Wait for a request, telling the listener how it grows; None stays None.
+
+        Raises:
+            RunInterrupted: the run was stopped while waiting; the request is cancelled.
+            EngineError: the engine failed.
+        """
+        if generation is None:
+            return None
+        completion = self._wait(place, generation)
+        request, usage = generation.request, completion.usage
+        with self._lock:
+            self.spent += Spent(
+                calls=1,
+                prompt_tokens=usage.prompt_tokens,
+                cached_tokens=usage.cached_tokens,
+                completion_tokens=usage.completion_tokens,
+            )
+        self.emit(
+            EventKind.CALL,
+            place,
+            f"{role}: {usage.completion_tokens} tokens in {usage.seconds:.1f} s",
+            role=role,
+            prompt=request.messages[0].content,
+            continuation=request.continuation,
+            sampling=request.sampling.model_dump(),
+            seed=request.seed,
+            samples=[s.model_dump(mode="json") for s in completion.samples],
+            usage=usage.model_dump(),
+        )
+        return completion
+
+    def _wait(self, place: Place, generation: Generation) -> Completion:
+        told = time.monotonic()
+        counts = [0] * generation.request.n
+        try:
+            for piece in generation:
+                counts[piece.sample] = piece.tokens
+                if self.stop.is_set():
+                    generation.cancel()
+                if time.monotonic() - told > 0.1:
+                    told = time.monotonic()
+                    self.emit(EventKind.TOKENS, place, tokens=sum(counts))
+            completion = generation.result()
+        except EngineClosedError as error:
+            raise (RunInterrupted("the run was stopped") if self.stop.is_set() else error) from error
+        if self.stop.is_set():
+            raise RunInterrupted("the run was stopped")
+        return completion
+
+    # the sandbox
+
+    def examine(self, source: str, spec: Spec, checks: tuple[Check, ...], inputs: tuple[str, ...]) -> Evidence:
+        """Run a candidate (see `checking.examine`).
+
+        Raises:
+            RunInterrupted: the run was stopped.
+            SandboxError: the sandbox failed.
+        """
+        if self.stop.is_set():
+            raise RunInterrupted("the run was stopped")
+        evidence = examine(source, spec, self.sandbox, checks=checks, inputs=inputs, cancel=self.stop)
+        if self.stop.is_set():
+            raise RunInterrupted("the run was stopped")
+        with self._lock:
+            self.spent += Spent(programs=1)
+        return evidence

@@ -1,0 +1,79 @@
+"""Reading a tests file given by the user: its checks, each on its own, and the code they need first."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from leafwise.agents.errors import TaskError
+from leafwise.runtime.contracts import Check
+
+
+def read_tests_file(path: Path, entry_point: str | None = None) -> tuple[str, tuple[Check, ...]]:
+    """Setup code and checks of a tests file.
+
+    Understood: top-level `assert`s, `test_*` functions, `unittest.TestCase` methods, and HumanEval's `check(candidate)`.
+    Everything else at top level (imports, helpers, constants) is setup. The sandbox has the standard library only.
+
+    Args:
+        path: the file.
+        entry_point: the function under test; needed for `check(candidate)`.
+
+    Raises:
+        TaskError: the file is missing, is not Python, or holds no check.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"cannot read the tests file {path}: {error}", "give a Python file with asserts") from error
+    return read_tests(text, str(path), entry_point)
+
+
+def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -> tuple[str, tuple[Check, ...]]:
+    """Setup code and checks of a test module's text; see `read_tests_file`."""
+    try:
+        module = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = f", line {line}" if line else ""
+        raise TaskError(f"the tests file {name} has a syntax error{where}", "run it with python to see it") from error
+    setup: list[ast.stmt] = []
+    checks: list[Check] = []
+    for statement in module.body:
+        found = _checks_of(statement, entry_point)
+        checks += found
+        if not isinstance(statement, ast.Assert) and not _is_main_guard(statement):
+            setup.append(statement)
+    if not checks:
+        raise TaskError(
+            f"no check found in the tests file {name}", "write asserts, test_* functions or unittest.TestCase methods"
+        )
+    return ast.unparse(ast.Module(body=setup, type_ignores=[])), tuple(checks)
+
+
+def _checks_of(statement: ast.stmt, entry_point: str | None) -> list[Check]:
+    match statement:
+        case ast.Assert():
+            return [check_of_assert(statement)]
+        case ast.FunctionDef(name="check") if entry_point and len(statement.args.args) == 1:
+            return [Check(code=f"check({entry_point})")]
+        case ast.FunctionDef() if statement.name.startswith("test") and not statement.args.args:
+            return [Check(code=f"{statement.name}()")]
+        case ast.ClassDef() if any(ast.unparse(base).endswith("TestCase") for base in statement.bases):
+            methods = [m.name for m in statement.body if isinstance(m, ast.FunctionDef) and m.name.startswith("test")]
+            return [Check(code=f"{statement.name}({method!r}).debug()") for method in methods]
+        case _:
+            return []
+
+
+def check_of_assert(statement: ast.Assert) -> Check:
+    """A check of an `assert`: with its expected value where it is `call == value`, so that the observed one can be told."""
+    match statement.test:
+        case ast.Compare(left=ast.Call() as call, ops=[ast.Eq()], comparators=[expected]):
+            return Check(code=ast.unparse(call), expected=ast.unparse(expected))
+        case _:
+            return Check(code=ast.unparse(statement))
+
+
+def _is_main_guard(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test)

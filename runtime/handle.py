@@ -1,0 +1,114 @@
+"""A piece of work in flight in another thread: its items as they come, and its outcome in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class Handle(Generic[Item, Outcome]):
+    """Iterate for items, `result()` or `await` for the outcome, `cancel()` to stop early.
+
+    Iterating starts from the first item, however late; several iterators see the same items. An error of the work is
+    raised by the iterators and by `result()`. Everything works from any thread, with and without asyncio.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._items: list[Item] = []
+        self._outcome: Outcome | None = None
+        self._error: Exception | None = None
+        self._done = False
+        self.cancel_event = threading.Event()
+        """Set by `cancel`; for those who work."""
+
+    # for those who wait
+
+    def result(self, timeout: float | None = None) -> Outcome:
+        """Wait for the outcome.
+
+        Args:
+            timeout: seconds; None waits as long as it takes. The work goes on after a time-out.
+
+        Raises:
+            TimeoutError: not finished in time.
+            LeafwiseError: the work failed.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._done, timeout):
+                raise TimeoutError(f"not finished within {timeout} s")
+            if self._error is not None:
+                raise self._error
+            assert self._outcome is not None
+            return self._outcome
+
+    def cancel(self) -> None:
+        """Ask the work to end as soon as it can; `result()` says what came of it."""
+        self.cancel_event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self.cancel_event.is_set()
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome, or an error, is there."""
+        return self._done
+
+    def __iter__(self) -> Iterator[Item]:
+        index = 0
+        while self._wait_for(index):
+            yield self._items[index]
+            index += 1
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        index = 0
+        while await asyncio.to_thread(self._wait_for, index):
+            yield self._items[index]
+            index += 1
+
+    def __await__(self) -> Generator[Any, None, Outcome]:
+        return self._await().__await__()
+
+    async def _await(self) -> Outcome:
+        try:
+            return await asyncio.to_thread(self.result)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def _wait_for(self, index: int) -> bool:
+        """Wait until item `index` is there; False if the work ended before it."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) > index or self._done)
+            if len(self._items) > index:
+                return True
+            if self._error is not None:
+                raise self._error
+            return False
+
+    # for those who work
+
+    def push(self, item: Item) -> None:
+        """Hand out an item."""
+        with self._changed:
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def finish(self, outcome: Outcome | Exception) -> None:
+        """End the work, once; later calls are ignored."""
+        with self._changed:
+            if self._done:
+                return
+            if isinstance(outcome, Exception):
+                self._error = outcome
+            else:
+                self._outcome = outcome
+            self._done = True
+            self._changed.notify_all()

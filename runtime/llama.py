@@ -1,0 +1,298 @@
+"""The binding to llama.cpp: the only module of the runtime that imports `llama_cpp`.
+
+`LlamaModel` owns a model and one context with a unified KV cache in which several sequences live. It is not thread-safe:
+the scheduler thread of `llama_engine` owns it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llama_cpp
+import numpy as np
+from llama_cpp import llama_grammar
+
+from leafwise.runtime.contracts import Sampling
+from leafwise.runtime.errors import EngineCrashedError, GrammarError, ModelFileError
+
+log = logging.getLogger("leafwise.llama_cpp")
+
+# ggml's levels: none, info, warn, error, debug, continue. Its information is about loading, which nobody asked for.
+_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG, 5: logging.DEBUG}
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _log_callback(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
+    line = text.decode("utf-8", "replace").rstrip()
+    if line.strip("."):  # loading prints a dot per percent
+        log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
+
+
+class Row(NamedTuple):
+    """One token of a batch."""
+
+    token: int
+    """The token's number."""
+    position: int
+    """Its place in its sequence, from 0."""
+    sequence: int
+    """The sequence it belongs to."""
+    wants_logits: bool
+    """Whether the next token will be drawn after it."""
+
+
+@dataclass(frozen=True)
+class LlamaOptions:
+    """How a model is loaded."""
+
+    context: int = 8192
+    """Cells of the KV cache, shared by all sequences."""
+    n_seq_max: int = 32
+    """Sequences that may have cells at once."""
+    n_batch: int = 512
+    """Most tokens of one step."""
+    threads: int = 1
+    """Threads that compute."""
+    safe: bool = False
+    """Without repacked weights: slower, for builds that crash on this CPU (see `probe`)."""
+
+
+class LlamaModel:
+    """A loaded model with its context.
+
+    Raises:
+        ModelFileError: llama.cpp refuses the file.
+        EngineCrashedError: there is no memory for the context.
+    """
+
+    def __init__(self, path: Path, options: LlamaOptions) -> None:
+        llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        self.options = options
+        self._context: Any = None
+        parameters = llama_cpp.llama_model_default_params()
+        parameters.use_extra_bufts = not options.safe
+        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        if not self._model:
+            raise ModelFileError(
+                f"llama.cpp cannot load {path.name}",
+                "`leafwise models show` reads its header; LEAFWISE_LOG=debug shows llama.cpp's reason",
+            )
+        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
+        self._open_context()
+
+    def _open_context(self) -> None:
+        options, parameters = self.options, llama_cpp.llama_context_default_params()
+        parameters.n_ctx = options.context
+        parameters.n_batch = parameters.n_ubatch = options.n_batch
+        parameters.n_seq_max = options.n_seq_max
+        parameters.n_threads = parameters.n_threads_batch = options.threads
+        parameters.kv_unified = True
+        parameters.no_perf = True
+        self._context = llama_cpp.llama_init_from_model(self._model, parameters)
+        if not self._context:
+            self.close()
+            raise EngineCrashedError(
+                f"llama.cpp could not make a context of {options.context} tokens", "ask for a smaller --context"
+            )
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._batch = llama_cpp.llama_batch_init(options.n_batch, 0, 1)
+
+    # the file
+
+    @property
+    def training_context(self) -> int:
+        """Tokens of context that the model was trained for."""
+        return int(llama_cpp.llama_model_n_ctx_train(self._model))
+
+    @property
+    def architecture(self) -> str:
+        """The file's architecture, for example `llama`."""
+        return self._metadata("general.architecture")
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja text in the file, if it has one."""
+        found: bytes | None = llama_cpp.llama_model_chat_template(self._model, None)
+        return found.decode("utf-8", "replace") if found else None
+
+    def token_text(self, which: str) -> str:
+        """Text of the `bos` or `eos` token; empty if the model has none."""
+        token = getattr(llama_cpp, f"llama_vocab_{which}")(self._vocab)
+        return self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def _metadata(self, key: str) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        size = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
+
+    # tokens
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Text to token numbers.
+
+        Args:
+            text: what to cut into tokens.
+            add_special: put the beginning-of-sequence token first, where the model wants one.
+            parse_special: read `<|im_end|>` and the like as the tokens they name.
+        """
+        data = text.encode("utf-8", "replace")
+        size = len(data) + 8
+        while True:
+            buffer = (llama_cpp.llama_token * size)()
+            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, size, add_special, parse_special)
+            if count >= 0:
+                return list(buffer[:count])
+            size = -count
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of one token; control tokens have none unless `special`."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def ends(self, token: int) -> bool:
+        """Whether this token ends a turn or the text."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    # computing
+
+    def decode(self, rows: Sequence[Row]) -> None:
+        """Compute one batch of at most `n_batch` rows.
+
+        Raises:
+            EngineCrashedError: llama.cpp reports a failure; the context is then of no more use.
+        """
+        batch = self._batch
+        batch.n_tokens = len(rows)
+        for i, row in enumerate(rows):
+            batch.token[i] = row.token
+            batch.pos[i] = row.position
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = row.sequence
+            batch.logits[i] = row.wants_logits
+        status = llama_cpp.llama_decode(self._context, batch)
+        if status != 0:
+            raise EngineCrashedError(f"llama.cpp failed to decode a batch (status {status})", "start again")
+
+    def logprob(self, row: int, token: int) -> float:
+        """Natural-log probability of a token after the given row of the last batch, at temperature 1."""
+        pointer = llama_cpp.llama_get_logits_ith(self._context, row)
+        logits = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+        top = float(logits.max())
+        return float(logits[token]) - top - float(np.log(np.exp(logits - top).sum()))
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let `target` share the first `length` cells of `source`; nothing is computed or moved."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def forget(self, sequence: int, start: int = 0) -> None:
+        """Free the cells of a sequence from a position on."""
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, start, -1)
+
+    def close(self) -> None:
+        """Free everything. Closing twice is fine."""
+        if self._context:
+            llama_cpp.llama_batch_free(self._batch)
+            llama_cpp.llama_free(self._context)
+            self._context = None
+        if self._model:
+            llama_cpp.llama_model_free(self._model)
+            self._model = None
+
+    def sampler(self, sampling: Sampling, seed: int, grammar: str | None) -> Sampler:
+        """A sampler of its own for one sequence.
+
+        Args:
+            sampling: what to do with the distribution.
+            seed: of the draw.
+            grammar: GBNF text that the tokens must follow.
+
+        Raises:
+            GrammarError: llama.cpp does not take the grammar.
+        """
+        return Sampler(self, sampling, seed, grammar)
+
+
+class Sampler:
+    """A llama.cpp sampler chain: grammar, top-k, top-p, min-p, temperature, draw."""
+
+    def __init__(self, model: LlamaModel, sampling: Sampling, seed: int, grammar: str | None) -> None:
+        self._model = model
+        self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+        if grammar is not None:
+            self._add(llama_cpp.llama_sampler_init_grammar(model._vocab, grammar.encode(), b"root"))
+        if sampling.temperature == 0.0:
+            self._add(llama_cpp.llama_sampler_init_greedy())
+            return
+        if sampling.top_k:
+            self._add(llama_cpp.llama_sampler_init_top_k(sampling.top_k))
+        if sampling.top_p < 1.0:
+            self._add(llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
+        if sampling.min_p > 0.0:
+            self._add(llama_cpp.llama_sampler_init_min_p(sampling.min_p, 1))
+        self._add(llama_cpp.llama_sampler_init_temp(sampling.temperature))
+        self._add(llama_cpp.llama_sampler_init_dist(seed))
+
+    def _add(self, sampler: Any) -> None:
+        if not sampler:
+            self.free()
+            raise GrammarError("llama.cpp does not accept the grammar made from the JSON schema", "simplify the model")
+        llama_cpp.llama_sampler_chain_add(self._chain, sampler)
+
+    def sample(self, row: int) -> int:
+        """Draw the token that follows the given row of the last batch, and advance the grammar by it."""
+        return int(llama_cpp.llama_sampler_sample(self._chain, self._model._context, row))
+
+    def free(self) -> None:
+        """Free the chain. Freeing twice is fine."""
+        if self._chain:
+            llama_cpp.llama_sampler_free(self._chain)
+            self._chain = None
+
+
+def grammar_from_schema(schema: dict[str, Any]) -> str:
+    """A GBNF grammar for JSON texts of the given JSON schema.
+
+    Raises:
+        GrammarError: the schema uses something that has no grammar.
+    """
+    try:
+        return str(llama_grammar.json_schema_to_gbnf(json.dumps(schema)))
+    # the converter raises whatever it stumbles over: KeyError, TypeError, AssertionError, RecursionError ...
+    except Exception as error:
+        raise GrammarError(
+            f"no grammar can be made from this JSON schema: {type(error).__name__}: {error}", "simplify the model"
+        ) from error
+
+
+def system_info() -> str:
+    """llama.cpp's own line about the CPU features that this build uses."""
+    return str(llama_cpp.llama_print_system_info().decode("utf-8", "replace"))
+
+
+def probe_decode(path: Path, *, safe: bool) -> None:
+    """Load a model and decode one small batch: where a build does not fit the CPU, this is where it dies.
+
+    Raises:
+        ModelFileError: llama.cpp refuses the file.
+        EngineCrashedError: it loads but does not compute.
+    """
+    model = LlamaModel(path, LlamaOptions(context=64, n_seq_max=1, n_batch=32, safe=safe))
+    try:
+        tokens = model.tokenize("def add(a, b):\n    return a", add_special=True, parse_special=False)[:32]
+        model.decode([Row(token, i, 0, i == len(tokens) - 1) for i, token in enumerate(tokens)])
+        model.decode([Row(tokens[0], len(tokens), 0, True)])
+    finally:
+        model.close()
