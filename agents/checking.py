@@ -58,12 +58,20 @@ def _loads(verdict: Verdict) -> bool:
     return verdict.status in (Status.PASSED, Status.FAILED) or bool(verdict.checks)
 
 
+_NO_ANSWER, _RAISES, _RETURNS = "no answer", "raises ", "returns "
+
+
 def _behaviour(result: CheckResult | None) -> str:
     if result is None:
-        return "no answer"
+        return _NO_ANSWER
     if result.error is not None:
-        return "raises " + result.error.split(":")[0]
-    return result.observed or "None"
+        return _RAISES + result.error.split(":")[0]
+    return _RETURNS + (result.observed or "None")
+
+
+def is_failure(behaviour: str) -> bool:
+    """Whether an entry of `Evidence.behaviour` is no returned value."""
+    return not behaviour.startswith(_RETURNS)
 
 
 def _first_failure(
@@ -77,5 +85,7 @@ def _first_failure(
         else:
             continue
         expected = f"raises {example.raises}" if example.raises else example.expected or "no exception"
-        return Failure(code=example.code, expected=expected, observed=observed[:300], line=result.line if result else None)
+        return Failure(
+            code=example.code, expected=expected, observed=observed[:300], line=result.line if result else None
+        )
     return None

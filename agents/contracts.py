@@ -184,6 +184,8 @@ class Settings(Contract):
     """Direct candidates; the first is greedy."""
     leaf_samples: int = Field(default=4, ge=1, le=64)
     """Candidates per leaf and per composition."""
+    plans: int = Field(default=3, ge=1, le=16)
+    """Plans asked for per node; the one with most usable stubs is taken."""
     max_depth: int = Field(default=2, ge=1, le=5)
     """Levels of the problem tree below the root."""
     max_breadth: int = Field(default=4, ge=1, le=16)
@@ -228,7 +230,7 @@ class Event(Contract):
     """Wall-clock time since the session started."""
     text: str = ""
     """One line for people."""
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default_factory=dict)
     """The details, plain data."""
 
 

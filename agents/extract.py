@@ -26,8 +26,8 @@ class Extraction(Contract):
 def extract_code(answer: str, entry_point: str | None = None) -> Extraction:
     """Find the module in an answer.
 
-    The ladder: the first fenced block that parses and defines the entry point; all fenced blocks together; the whole answer; the
-    longest beginning of a block, or of the answer from its first code line on, that parses.
+    The ladder: the first fenced block that parses and defines the entry point; all fenced blocks together; the whole
+    answer; the longest beginning of a block, or of the answer from its first code line on, that parses.
 
     Args:
         answer: what the model wrote.
@@ -77,7 +77,11 @@ def tidy(code: str) -> str:
     drop = [node for node in tree.body if _demonstrates(node)]
     lines = code.split("\n")
     for node in drop:
-        shared = [n for n in tree.body if n not in drop and n.lineno <= (node.end_lineno or 0) and node.lineno <= (n.end_lineno or 0)]
+        shared = [
+            n
+            for n in tree.body
+            if n not in drop and n.lineno <= (node.end_lineno or 0) and node.lineno <= (n.end_lineno or 0)
+        ]
         if not shared:  # two statements on one line: leave both
             lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
     return re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines)).strip() + "\n"

@@ -1,4 +1,4 @@
-"""Inputs on which candidates are compared: variations of the visible calls, and values made from the signature's types."""
+"""Inputs on which candidates are compared: variations of the visible calls, and values made from type annotations."""
 
 from __future__ import annotations
 
@@ -96,14 +96,15 @@ def _vary_text(value: str, rng: random.Random) -> str:
     letters = value or "ab"
     shuffled = "".join(rng.sample(letters, len(letters)))
     return rng.choice(
-        ["", " ", letters[0], value[::-1], value.upper(), value.title(), value + value, value[1:], value[:-1]]
-        + [value + " " + letters[0], shuffled, shuffled[: rng.randint(0, len(shuffled))]]
+        [
+            *("", " ", letters[0], value + " " + letters[0]),
+            *(value[::-1], value.upper(), value.title(), value + value, value[1:], value[:-1]),
+            *(shuffled, shuffled[: rng.randint(0, len(shuffled))]),
+        ]
     )
 
 
-def _vary_items(
-    items: list[Any], rng: random.Random, vary_one: Callable[[Any], Any] | None = None
-) -> list[Any]:
+def _vary_items(items: list[Any], rng: random.Random, vary_one: Callable[[Any], Any] | None = None) -> list[Any]:
     one = vary_one or (lambda item: vary_value(item, rng))
     shuffled = rng.sample(items, len(items))
     changed = [one(item) if rng.random() < 0.5 else item for item in items]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+import builtins
+from collections.abc import Iterable, Iterator, Sequence
 
 from leafwise.agents.contracts import Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
@@ -51,6 +52,47 @@ def _unusable(function: ast.FunctionDef, names: set[str | None]) -> str:
     return ""
 
 
+def implied_stubs(source: str, taken: Iterable[str], breadth: int) -> tuple[Spec, ...]:
+    """The helpers that a candidate takes for granted: functions it calls and nobody defined.
+
+    A model that writes `if is_prime(i)` has already split the task; what is missing are the helpers.
+
+    Args:
+        source: the candidate's module.
+        taken: names that other nodes of the tree have.
+        breadth: most helpers.
+    """
+    tree = ast.parse(source)
+    known = {name for node in ast.walk(tree) for name in _introduces(node)} | set(taken)
+    stubs: dict[str, Spec] = {}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+            continue
+        name = node.func.id
+        if name not in known and not hasattr(builtins, name) and len(stubs) < breadth:
+            words = " ".join(name.split("_")).strip()
+            parameters = ", ".join(_parameters(node.args))
+            stubs.setdefault(name, Spec(statement=words, entry_point=name, signature=f"def {name}({parameters}):"))
+    return tuple(stubs.values())
+
+
+def _parameters(arguments: Sequence[ast.expr]) -> list[str]:
+    names = [a.id if isinstance(a, ast.Name) else f"arg{i}" for i, a in enumerate(arguments, 1)]
+    return names if len(set(names)) == len(names) else [f"arg{i}" for i in range(1, len(names) + 1)]
+
+
+def _introduces(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+            yield name
+        case ast.alias(name=name, asname=asname):
+            yield asname or name.split(".")[0]
+        case _:
+            return
+
+
 def stub_text(specs: Sequence[Spec]) -> str:
     """Signatures and docstrings, as a parent's coder sees them: never a body."""
     return "\n\n".join(
@@ -84,14 +126,17 @@ def assemble(parts: Sequence[str], main: str) -> str:
                 body.pop(key, None)  # a redefinition moves to the later place
                 body[key] = node
     kept = _mentioned(body, _keys_of(main, body))
-    return "\n\n".join(
-        block
-        for block in (
-            "\n".join([*future, *imports]),
-            *(ast.unparse(node) for key, node in body.items() if key in kept),
+    return (
+        "\n\n".join(
+            block
+            for block in (
+                "\n".join([*future, *imports]),
+                *(ast.unparse(node) for key, node in body.items() if key in kept),
+            )
+            if block
         )
-        if block
-    ) + "\n"
+        + "\n"
+    )
 
 
 def _keys_of(main: str, body: dict[str, ast.stmt]) -> set[str]:

@@ -1,7 +1,8 @@
 """What to do next: a pure function of the run's situation. The workflow asks it after every step and obeys.
 
-The paper's order is kept: draft, decompose, leaves first, compose upward, critique and repair, select. Around it stand two
-rules for small models: an easy task ends after its drafts, and a spent budget ends any task with the best answer so far.
+The paper's order is kept: draft, decompose, leaves first, compose upward, critique and repair, select. Around it stand
+two rules for small models: an easy task ends after its drafts, and a spent budget ends any task with the best answer so
+far.
 """
 
 from __future__ import annotations
@@ -69,13 +70,18 @@ def next_actions(now: Situation) -> tuple[Action, ...]:
     return _grow(now) or _finish(now)
 
 
-def is_easy(now: Situation) -> bool:
-    """Whether the drafts settle the task: one passes the visible examples and others behave like it.
+def settles(passes: bool, has_examples: bool, agreement: int, settings: Settings) -> bool:
+    """Whether drafts settle a task: the best passes the visible examples and others behave like it.
 
     Without examples agreement is all there is, so more of it is asked for.
     """
-    wanted = 2 if now.has_examples else max(2, now.settings.drafts // 2)
-    return not now.planned and now.best_passes and now.agreement >= min(wanted, now.settings.drafts)
+    wanted = 2 if has_examples else max(2, settings.drafts // 2)
+    return passes and agreement >= min(wanted, settings.drafts)
+
+
+def is_easy(now: Situation) -> bool:
+    """Whether the drafts settle the task, so that nothing is to be decomposed."""
+    return not now.planned and settles(now.best_passes, now.has_examples, now.agreement, now.settings)
 
 
 def _grow(now: Situation) -> tuple[Action, ...]:
@@ -94,11 +100,7 @@ def _grow(now: Situation) -> tuple[Action, ...]:
 
 def _may_split(node: Node, now: Situation) -> bool:
     """A leaf that nobody could write is too large: it is split in turn, within the depth limit."""
-    return (
-        node.state is NodeState.FAILED
-        and node.id not in now.planned
-        and node.depth < now.settings.max_depth
-    )
+    return node.state is NodeState.FAILED and node.id not in now.planned and node.depth < now.settings.max_depth
 
 
 def _children_done(node: Node, now: Situation) -> bool:

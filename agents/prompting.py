@@ -11,7 +11,11 @@ import jinja2.meta
 from leafwise.agents.errors import PromptError
 
 _ENVIRONMENT = jinja2.Environment(
-    undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=False,
 )
 
 
@@ -26,7 +30,7 @@ def _load(name: str) -> tuple[jinja2.Template, frozenset[str]]:
     return _ENVIRONMENT.from_string(text), frozenset(variables)
 
 
-def render(name: str, **variables: str | int | bool) -> str:
+def render(name: str, /, **variables: str | int | bool) -> str:
     """Render a prompt.
 
     Args:

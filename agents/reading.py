@@ -15,15 +15,20 @@ from leafwise.agents.errors import TaskError
 from leafwise.runtime.contracts import Check
 
 _CALL = re.compile(r"\b([A-Za-z_]\w*)\(")
-_CONNECTOR = re.compile(r"`?\s*(?:==|->|=>|→|=|(?:should |must |will )?(?:return|equal|give|evaluate to|be|is)s?:?)\s*`?\s*")
+_CONNECTOR = re.compile(
+    r"`?\s*(?:==|->|=>|→|=|(?:should |must |will )?(?:return|equal|give|evaluate to|be|is)s?:?)\s*`?\s*"
+)
 _RAISES = re.compile(r"`?\s*(?:should |must |will )?raises?\s+(?:an?\s+)?`?([A-Za-z_]\w*)`?")
 _NAMED = re.compile(
     r"\b(?:function|method|routine)\s+(?:(?:called|named)\s+)?[`'\"]?([A-Za-z_]\w*)[`'\"]?(\([^()]*\))?", re.IGNORECASE
 )
 # words that follow "function" in prose
 _PROSE = frozenset(
-    "that which to for in of with called named taking takes returning returns should must is and or on from using named"
-    " it has the a an as by given body name".split()
+    [
+        *("that", "which", "to", "for", "in", "of", "with", "called", "named", "taking", "takes", "returning"),
+        *("returns", "should", "must", "is", "and", "or", "on", "from", "using", "it", "has", "the", "a", "an", "as"),
+        *("by", "given", "body", "name"),
+    ]
 )
 _LONGEST_VALUE = 2000
 

@@ -17,6 +17,7 @@ from leafwise.runtime.contracts import Check, Completion, FinishReason, Sample
 from leafwise.runtime.engine import Generation
 
 _FENCE = "```python\n"
+_PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"
 _SHOWN_EXAMPLES = 4
 _CHECK_TOKENS = 160
 _CRITIQUE_TOKENS = 96
@@ -101,7 +102,8 @@ class Coder:
     def _opening(spec: Spec) -> str:
         """The answer's first characters: a small model that has begun with the right name goes on with it."""
         if spec.signature:
-            return f"{_FENCE}{spec.signature}\n"
+            # no line break at the end: it belongs into one token with the indentation that follows
+            return f"{_FENCE}{spec.signature}"
         return f"{_FENCE}def {spec.entry_point}(" if spec.entry_point else _FENCE
 
     def _read(self, asked: Sequence[tuple[str, Generation | None]]) -> list[Written]:
@@ -125,16 +127,17 @@ def _read_code(opening: str, sample: Sample, entry_point: str | None) -> Written
 
 
 def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
-    """Ask the generalist how to split a function, as Python stubs."""
+    """Ask the generalist how to split a function, as Python stubs; of several plans the fullest is taken."""
     breadth = team.settings.max_breadth
     name = spec.entry_point or ""
     prompt = render("plan", statement=spec.statement, is_code=is_code(spec), name=name, breadth=breadth)
-    opening = f"{_FENCE}def "
-    generation = team.ask(place, "generalist", prompt, continuation=opening, stop=("```",))
+    opening = f"{_PLAN_OPENING}def"  # without the space: it belongs into one token with the name that follows
+    generation = team.ask(place, "generalist", prompt, continuation=opening, n=team.settings.plans, stop=("```",))
     completion = team.receive(place, "generalist", generation)
     if completion is None:
         return Plan(problem="no budget left for a plan")
-    return read_plan(opening + completion.samples[0].text, spec.entry_point, taken, breadth)
+    plans = [read_plan(opening + sample.text, spec.entry_point, taken, breadth) for sample in completion.samples]
+    return max(plans, key=lambda p: len(p.stubs))
 
 
 # --- tester ----------------------------------------------------------------------------------------------------------
@@ -147,9 +150,7 @@ def ask_tester(team: Team, place: Place, spec: Spec) -> Generation | None:
         return None
     prompt = render("tests", statement=spec.statement, is_code=is_code(spec), name=spec.entry_point, count=count)
     opening = f"{_FENCE}assert {spec.entry_point}("
-    return team.ask(
-        place, "tester", prompt, continuation=opening, max_tokens=_CHECK_TOKENS, stop=("```", "\n\n")
-    )
+    return team.ask(place, "tester", prompt, continuation=opening, max_tokens=_CHECK_TOKENS, stop=("```", "\n\n"))
 
 
 def receive_checks(team: Team, place: Place, spec: Spec, generation: Generation | None) -> tuple[Check, ...]:
@@ -157,12 +158,17 @@ def receive_checks(team: Team, place: Place, spec: Spec, generation: Generation 
     completion = team.receive(place, "tester", generation)
     if completion is None or generation is None:
         return ()
-    return read_checks(generation.request.continuation + completion.samples[0].text, spec, team.settings.generated_checks)
+    return read_checks(
+        generation.request.continuation + completion.samples[0].text, spec, team.settings.generated_checks
+    )
 
 
 def read_checks(answer: str, spec: Spec, count: int) -> tuple[Check, ...]:
-    """The usable checks in a tester's answer: one assert per line, that calls the function with literal arguments and
-    compares with a literal. Repetitions of each other or of the visible examples are dropped."""
+    """The usable checks in a tester's answer.
+
+    Usable is an assert on one line that calls the function with literal arguments and compares with a literal.
+    Repetitions of each other or of the visible examples are dropped.
+    """
     seen = {example.code for example in spec.examples}
     checks: list[Check] = []
     for line in answer.splitlines():

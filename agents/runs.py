@@ -108,7 +108,9 @@ def load_run(run_id: str) -> StoredRun:
         RunError: there is none, there are several, or its record is unreadable.
     """
     ids = sorted(path.parent.name for path in runs_folder().glob("*/run.json"))
-    found = ids[-1:] if run_id == "last" else [i for i in ids if i == run_id] or [i for i in ids if i.startswith(run_id)]
+    found = (
+        ids[-1:] if run_id == "last" else [i for i in ids if i == run_id] or [i for i in ids if i.startswith(run_id)]
+    )
     if len(found) != 1 or not run_id:
         known = f"the newest are {', '.join(ids[-3:])}" if ids else "no run is stored yet"
         problem = f"{len(found)} runs begin with {run_id!r}" if found else f"there is no run {run_id!r}"

@@ -22,7 +22,8 @@ from leafwise.runtime.sandbox import Sandbox
 class Run(Handle[Event, Answer]):
     """A run in flight: events as they happen, the answer in the end.
 
-    After `cancel`, `result()` raises `RunInterrupted` (unless the answer was there already); a stored run can be resumed.
+    After `cancel`, `result()` raises `RunInterrupted` (unless the answer was there already); a stored run can be
+    resumed.
 
     Args:
         stored: where the run is kept, if it is.

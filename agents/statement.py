@@ -12,7 +12,10 @@ def describe(evidence: Evidence | None, ended_by: EndedBy) -> str:
         evidence: what running the answer showed; None if there is no answer.
         ended_by: `done`, or the budget that ended the run.
     """
-    ending: dict[EndedBy, str] = {"tokens": " The token budget ended the search.", "time": " The time limit ended the search."}
+    ending: dict[EndedBy, str] = {
+        "tokens": " The token budget ended the search.",
+        "time": " The time limit ended the search.",
+    }
     return _claim(evidence) + ending.get(ended_by, "")
 
 

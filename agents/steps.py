@@ -17,15 +17,17 @@ from leafwise.agents.contracts import (
     Node,
     NodeState,
     Origin,
+    Plan,
     Settings,
     Spec,
     Spent,
     Task,
 )
+from leafwise.agents.extract import Extraction
 from leafwise.agents.inputs import generate_inputs
-from leafwise.agents.plans import assemble
-from leafwise.agents.policy import Situation, Step
-from leafwise.agents.selection import agreement, best
+from leafwise.agents.plans import assemble, implied_stubs
+from leafwise.agents.policy import Situation, Step, settles
+from leafwise.agents.selection import agreement, best, rank
 from leafwise.agents.statement import describe
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.contracts import Check
@@ -61,8 +63,15 @@ def initial_state(task: Task) -> State:
     """The state of a run that has not begun."""
     root = Node(id=ROOT, spec=Spec(**task.model_dump()), depth=0)
     return State(
-        task=task, nodes={ROOT: root}, checks={}, candidates=[], tried=0, finished=[], improved=False,
-        spent=Spent(), answer=None
+        task=task,
+        nodes={ROOT: root},
+        checks={},
+        candidates=[],
+        tried=0,
+        finished=[],
+        improved=False,
+        spent=Spent(),
+        answer=None,
     )
 
 
@@ -94,22 +103,30 @@ def draft(state: State, team: Team, place: Place) -> Update:
     alone = team.settings.strategy == "direct"
     tester = None if alone else roles.ask_tester(team, place, spec)
     written = roles.Coder(team, place, spec).draft(1 if alone else team.settings.drafts)
+    candidates = _examine(team, place, spec, "draft", written)
+    if tester is not None and _settled(spec, candidates, team.settings):
+        tester.cancel()  # the drafts settle it: checks would decide nothing
     checks = roles.receive_checks(team, place, spec, tester)
-    candidates = _examine(team, place, spec, "draft", written, checks)
+    if checks:
+        candidates = _examine(team, place, spec, "draft", written, checks)
+    _tell(team, place, written, candidates)
     return {"checks": {ROOT: checks}, "candidates": candidates, "tried": len(candidates)}
 
 
 def plan(state: State, team: Team, place: Place) -> Update:
-    """The generalist splits a node into documented functions."""
+    """Split a node into documented functions: those that its best draft calls and lacks, or else the generalist's."""
     node = state["nodes"][place.node]
     taken = [n.spec.entry_point for n in state["nodes"].values() if n.spec.entry_point]
-    result = roles.plan(team, place, node.spec, taken)
+    implied = _implied(state, node, taken, team.settings.max_breadth)
+    result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
     children = {
         f"{node.id}.{i}": Node(id=f"{node.id}.{i}", spec=stub, depth=node.depth + 1)
         for i, stub in enumerate(result.stubs, 1)
     }
     names = [stub.entry_point for stub in result.stubs]
-    team.emit(EventKind.PLAN, place, ", ".join(map(str, names)) or result.problem, helpers=names, problem=result.problem)
+    team.emit(
+        EventKind.PLAN, place, ", ".join(map(str, names)) or result.problem, helpers=names, problem=result.problem
+    )
     if not children:
         return {}
     split = node.model_copy(update={"children": tuple(children), "state": NodeState.SPLIT})
@@ -123,6 +140,7 @@ def leaf(state: State, team: Team, place: Place) -> Update:
     written = roles.Coder(team, place, node.spec).leaf(team.settings.leaf_samples, _purpose(state["task"]))
     checks = roles.receive_checks(team, place, node.spec, tester)
     candidates = _examine(team, place, node.spec, "leaf", written, checks)
+    _tell(team, place, written, candidates)
     return {
         "nodes": {node.id: _decided(node, best(candidates))},
         "checks": {node.id: checks},
@@ -136,9 +154,11 @@ def compose(state: State, team: Team, place: Place) -> Update:
     children = [state["nodes"][child] for child in node.children]
     usable = [child for child in children if child.source is not None]
     written = roles.Coder(team, place, node.spec).compose(team.settings.leaf_samples, [c.spec for c in usable])
+    written += _waiting_drafts(state, node, {str(child.spec.entry_point) for child in usable})
     parts = [child.source for child in usable if child.source is not None]
     checks = state["checks"].get(node.id, ())
     candidates = _examine(team, place, node.spec, "compose", written, checks, lambda code: assemble(parts, code))
+    _tell(team, place, written, candidates)
     update: Update = {"nodes": {node.id: _decided(node, best(candidates))}, "tried": len(candidates)}
     return update | ({"candidates": candidates} if node.id == ROOT else {})
 
@@ -152,6 +172,7 @@ def repair(state: State, team: Team, place: Place) -> Update:
     words = roles.critique(team, place, spec, before.source, failure)
     written = roles.Coder(team, place, spec).repair(team.settings.leaf_samples, before.source, failure, words)
     candidates = _examine(team, place, spec, "repair", written, state["checks"].get(ROOT, ()))
+    _tell(team, place, written, candidates)
     after = best([*state["candidates"], *candidates])
     improved = after is not None and after.evidence.examples_passed > before.evidence.examples_passed
     return {"candidates": candidates, "tried": len(candidates), "improved": improved}
@@ -198,16 +219,17 @@ def _examine(
     spec: Spec,
     origin: Origin,
     written: Sequence[roles.Written],
-    checks: tuple[Check, ...],
+    checks: tuple[Check, ...] = (),
     build: Callable[[str], str] = str,
 ) -> list[Candidate]:
-    """Run what a coder wrote; answers without usable code are noted and dropped. Equal programs are run once."""
-    inputs = () if team.settings.strategy == "direct" else generate_inputs(spec, team.settings.inputs, team.settings.seed)
+    """Run what a coder wrote; answers without usable code are dropped. Equal programs are run once."""
+    inputs = (
+        () if team.settings.strategy == "direct" else generate_inputs(spec, team.settings.inputs, team.settings.seed)
+    )
     seen: dict[str, Candidate] = {}
     candidates: list[Candidate] = []
     for answer in written:
         if not answer.extraction.code:
-            team.emit(EventKind.NOTE, place, "an answer held no usable code")
             continue
         source = build(answer.extraction.code)
         twin = seen.get(source)
@@ -223,8 +245,40 @@ def _examine(
         )
         seen[source] = candidate
         candidates.append(candidate)
-        team.emit(EventKind.CANDIDATE, place, evidence.detail, **candidate.model_dump(mode="json"))
     return candidates
+
+
+def _settled(spec: Spec, candidates: Sequence[Candidate], settings: Settings) -> bool:
+    winner = best(candidates)
+    passes = winner is not None and winner.evidence.passes
+    return settles(passes, bool(spec.examples), agreement(candidates), settings)
+
+
+def _tell(team: Team, place: Place, written: Sequence[roles.Written], candidates: Sequence[Candidate]) -> None:
+    """Tell the listener of candidates, and of answers that held no usable code."""
+    for candidate in candidates:
+        team.emit(EventKind.CANDIDATE, place, candidate.evidence.detail, **candidate.model_dump(mode="json"))
+    if lost := len(written) - len(candidates):
+        team.emit(EventKind.NOTE, place, f"{lost} of {len(written)} answers held no usable code", lost=lost)
+
+
+def _implied(state: State, node: Node, taken: Sequence[str], breadth: int) -> tuple[Spec, ...]:
+    """Helpers that the root's drafts call and nobody defined, of the best draft that has any."""
+    for candidate in rank(state["candidates"]) if node.id == ROOT else ():
+        if stubs := implied_stubs(candidate.source, taken, breadth):
+            return stubs
+    return ()
+
+
+def _waiting_drafts(state: State, node: Node, helpers: set[str]) -> list[roles.Written]:
+    """Drafts of the root that lacked nothing but these helpers: they compose without another word of the model."""
+    written: dict[str, roles.Written] = {}
+    for draft in state["candidates"] if node.id == ROOT else ():
+        lacking = {stub.entry_point for stub in implied_stubs(draft.source, (), len(helpers) + 1)}
+        if lacking and lacking <= helpers:
+            extraction = Extraction(code=draft.source, rule=draft.rule)
+            written[draft.source] = roles.Written(extraction=extraction, cut=draft.cut, logprob=draft.logprob)
+    return list(written.values())
 
 
 def _decided(node: Node, winner: Candidate | None) -> Node:
@@ -244,5 +298,3 @@ def _status(evidence: Evidence | None) -> AnswerStatus:
     if evidence is None or not evidence.passes:
         return AnswerStatus.FAILED
     return AnswerStatus.PASSED if evidence.examples_total else AnswerStatus.UNCHECKED
-
-

@@ -40,7 +40,7 @@ class Team:
     """The knobs."""
     listener: Callable[[Event], None]
     """Gets every event, from whichever thread it happens in."""
-    spent: Spent = Spent()
+    spent: Spent = field(default_factory=Spent)
     """What the run had used when the session began; grows as it goes."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by the caller to stop the run; finished steps are kept."""

@@ -12,8 +12,9 @@ from leafwise.runtime.contracts import Check
 def read_tests_file(path: Path, entry_point: str | None = None) -> tuple[str, tuple[Check, ...]]:
     """Setup code and checks of a tests file.
 
-    Understood: top-level `assert`s, `test_*` functions, `unittest.TestCase` methods, and HumanEval's `check(candidate)`.
-    Everything else at top level (imports, helpers, constants) is setup. The sandbox has the standard library only.
+    Understood: top-level `assert`s, `test_*` functions, `unittest.TestCase` methods, and HumanEval's
+    `check(candidate)`. Everything else at top level (imports, helpers, constants) is setup. The sandbox has the
+    standard library only.
 
     Args:
         path: the file.
@@ -67,7 +68,7 @@ def _checks_of(statement: ast.stmt, entry_point: str | None) -> list[Check]:
 
 
 def check_of_assert(statement: ast.Assert) -> Check:
-    """A check of an `assert`: with its expected value where it is `call == value`, so that the observed one can be told."""
+    """A check of an `assert`; of `call == value` with its expected value, so that the observed one can be told."""
     match statement.test:
         case ast.Compare(left=ast.Call() as call, ops=[ast.Eq()], comparators=[expected]):
             return Check(code=ast.unparse(call), expected=ast.unparse(expected))

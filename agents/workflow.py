@@ -1,7 +1,7 @@
 """The workflow as a LangGraph graph, and its checkpoints: the only module that knows LangGraph.
 
-The graph is a wheel: `decide` asks the policy, sends the steps it names (concurrently where there are several), and every step
-comes back to `decide`. A checkpoint is written after each step, so a killed run goes on where it was.
+The graph is a wheel: `decide` asks the policy, sends the steps it names (concurrently where there are several), and
+every step comes back to `decide`. A checkpoint is written after each step, so a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -58,23 +58,19 @@ def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver) -> Answer:
         begun = bool(stored.values)
         if begun and "spent" in stored.values:
             team.spent = stored.values["spent"]
-        steps = graph.stream(
-            None if begun else initial_state(task), config, stream_mode="updates", durability="sync"
-        )
+        steps = graph.stream(None if begun else initial_state(task), config, stream_mode="updates", durability="sync")
         for update in steps:
             _tell_finished(update, team)
         answer = graph.get_state(config).values.get("answer")
     except sqlite3.Error as error:
         raise RunError(
-            f"cannot write the run's checkpoint: {error}", "free some disk space; `leafwise doctor` shows where runs are kept"
+            f"cannot write the run's checkpoint: {error}",
+            "free some disk space; `leafwise doctor` shows where runs are kept",
         ) from error
     return cast(Answer, answer)
 
 
 def _build(team: Team, checkpoints: SqliteSaver) -> Any:
-    def decide(_state: State) -> Update:
-        return {}
-
     def route(state: State) -> list[Send] | str:
         if state.get("answer") is not None:
             return END
@@ -82,7 +78,7 @@ def _build(team: Team, checkpoints: SqliteSaver) -> Any:
         return [Send(action.step, _Sent(state=state, node=action.node)) for action in next_actions(now)]
 
     builder = StateGraph(cast(Any, State))
-    builder.add_node("decide", decide)
+    builder.add_node("decide", cast(Any, lambda _state: {}))
     builder.add_edge(START, "decide")
     builder.add_conditional_edges("decide", route, [*Step, END])
     for step in STEPS:

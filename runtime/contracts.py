@@ -208,7 +208,9 @@ class Program(Contract):
     checks: tuple[Check, ...] = ()
     """Tried in order, in a tester process that never holds the candidate's code."""
     setup: str = ""
-    """Code that the tester runs first: imports and helpers of the checks. `import solution` gives the candidate's functions."""
+    """Code that the tester runs first: imports and helpers of the checks. `import solution` gives the candidate's
+    functions.
+    """
     stop_at_first_failure: bool = False
     """Leave the checks after a failing one unrun (they are then missing from the verdict)."""
 
@@ -244,7 +246,10 @@ class Status(StrEnum):
 
 
 class Verdict(Contract):
-    """What running a program gave. Written by the tester and the supervisor; the program cannot write to that channel."""
+    """What running a program gave.
+
+    Written by the tester and the supervisor; the program cannot write to that channel.
+    """
 
     status: Status
     """How it ended."""

@@ -1,7 +1,7 @@
 """The binding to llama.cpp: the only module of the runtime that imports `llama_cpp`.
 
-`LlamaModel` owns a model and one context with a unified KV cache in which several sequences live. It is not thread-safe:
-the scheduler thread of `llama_engine` owns it.
+`LlamaModel` owns a model and one context with a unified KV cache in which several sequences live. It is not
+thread-safe: the scheduler thread of `llama_engine` owns it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from leafwise.runtime.errors import EngineCrashedError, GrammarError, ModelFileE
 
 log = logging.getLogger("leafwise.llama_cpp")
 
-# ggml's levels: none, info, warn, error, debug, continue. Its information is about loading, which nobody asked for.
-_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG, 5: logging.DEBUG}
+# ggml's levels: none, debug, info, warn, error, continue. It warns of things that are meant (a cache larger than one
+# context), so only its errors become warnings: what they lead to is raised.
+_LEVELS = {3: logging.INFO, 4: logging.WARNING}
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]

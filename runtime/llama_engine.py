@@ -70,7 +70,7 @@ class LlamaEngine:
             raise ContextOverflowError(
                 f"the prompt has {len(prompt)} tokens and the answer may have {request.max_tokens}; "
                 f"together they exceed the context of {self.info.context}",
-                "shorten the task, lower --max-tokens, or use a model with a longer context",
+                "shorten the prompt or the task, or use a model with a longer context",
             )
         grammar = grammar_from_schema(request.json_schema) if request.json_schema is not None else None
         generation = Generation(request)

@@ -25,8 +25,8 @@ def open_engine(
 ) -> LlamaEngine:
     """Load a model and start its engine.
 
-    The first use of a model with an installed llama.cpp probes one decode in a child process, so that a build that does not
-    fit this CPU becomes a warning and slower, safe parameters instead of a crash.
+    The first use of a model with an installed llama.cpp probes one decode in a child process, so that a build that
+    does not fit this CPU becomes a warning and slower, safe parameters instead of a crash.
 
     Args:
         model: a name of the registry, or the path of a GGUF file.
@@ -51,7 +51,7 @@ def open_engine(
     cells = _plan_cells(header, per_sequence, resolved.name)
     verdict = probe(resolved.path)
     if verdict.safe_mode:
-        log.warning("%s", verdict.reason)
+        log.warning("%s", verdict.warning)
     options = LlamaOptions(
         context=cells,
         n_seq_max=2 * _RUNNING,

@@ -1,15 +1,22 @@
 """The seam to running programs that a model wrote.
 
-A `Sandbox` runs a `Program` under `Limits` and gives a `Verdict`. The real one is made by `open_sandbox`; tests of workflow
-logic use `ScriptedSandbox`.
+A `Sandbox` runs a `Program` under `Limits` and gives a `Verdict`. The real one is made by `open_sandbox`; tests of
+workflow logic use `ScriptedSandbox` (`sandbox_scripted`).
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from leafwise.runtime.contracts import Limits, Program, SandboxLevel, Verdict
+from leafwise.runtime.contracts import Check, Contract, Limits, Program, SandboxLevel, Status, Verdict
+from leafwise.runtime.errors import SandboxUnavailableError
+
+if TYPE_CHECKING:
+    from leafwise.runtime.sandbox_pool import ProcessSandbox
+
+_log = logging.getLogger(__name__)
 
 
 class Sandbox(Protocol):
@@ -39,3 +46,91 @@ class Sandbox(Protocol):
     def close(self) -> None:
         """Kill what still runs and remove what was written. Closing twice is fine."""
         ...
+
+
+class LayerReport(Contract):
+    """Whether this machine has one layer of the sandbox."""
+
+    name: str
+    """The layer, or `level` for what they add up to."""
+    available: bool
+    """Whether it was tried and worked."""
+    detail: str
+    """One line: the version found, or what went wrong."""
+    remedy: str = ""
+    """What to do about it; empty when there is nothing to do."""
+
+
+def open_sandbox(level: SandboxLevel | None = None, *, workers: int | None = None) -> ProcessSandbox:
+    """Start the sandbox.
+
+    Args:
+        level: None takes the best of full and landlock that works here, found by starting it; a fall-back to landlock
+            logs one warning. `none` must be asked for, and warns each time.
+        workers: programs that run at once; None is one per core.
+
+    Returns:
+        A `Sandbox` that is also a context manager.
+
+    Raises:
+        SandboxUnavailableError: this machine can't give the level; the hint says what is missing.
+    """
+    from leafwise.runtime.sandbox_probe import open_checked, remedy
+
+    if level is SandboxLevel.SCRIPTED:
+        raise SandboxUnavailableError("a scripted sandbox is not opened", hint="make a ScriptedSandbox")
+    if level is SandboxLevel.NONE:
+        _log.warning("sandbox level none: programs run with resource limits only and can reach your files and network")
+    if level is not None:
+        return open_checked(level, workers)
+    try:
+        return open_checked(SandboxLevel.FULL, workers)
+    except SandboxUnavailableError as full:
+        try:
+            sandbox = open_checked(SandboxLevel.LANDLOCK, workers)
+        except SandboxUnavailableError as landlock:
+            message = f"no sandbox works here: {full.message}; {landlock.message}"
+            raise SandboxUnavailableError(message, hint=f"{full.hint}; {landlock.hint}") from full
+        _log.warning(
+            "sandbox level landlock (no namespaces): %s; for the full level: %s", full.message, remedy(full.message)
+        )
+        return sandbox
+
+
+def probe_layers() -> list[LayerReport]:
+    """Try each layer of the sandbox on this machine, for `leafwise doctor`; takes about a second."""
+    from leafwise.runtime.sandbox_probe import layer_reports
+
+    return layer_reports()
+
+
+class _CorpusJudge:
+    def __init__(self) -> None:
+        self._sandbox = open_sandbox(workers=1)
+
+    def __call__(self, problem: dict[str, str], completion: str, wall_seconds: float) -> tuple[str, str]:
+        program = Program(
+            source=problem["prompt"] + completion,
+            setup=problem["test"],
+            checks=(Check(code=f"check({problem['entry_point']})"),),
+        )
+        verdict = self._sandbox.run(program, Limits(cpu_seconds=wall_seconds, wall_seconds=wall_seconds))
+        errors = [check.error for check in verdict.checks if check.error]
+        return _CORPUS_WORDS[verdict.status], "; ".join([verdict.detail, *errors, verdict.output[:200]])
+
+    def close(self) -> None:
+        self._sandbox.close()
+
+
+_CORPUS_WORDS = {
+    Status.PASSED: "pass",
+    Status.FAILED: "fail",
+    Status.LOAD_ERROR: "fail",
+    Status.CRASHED: "crash",
+    Status.TIMEOUT: "timeout",
+}
+
+
+def corpus_judge() -> _CorpusJudge:
+    """A judge for runners of hostile programs: (problem in HumanEval's form, completion, seconds) -> (word, detail)."""
+    return _CorpusJudge()

@@ -1,9 +1,9 @@
 """Continuous batching: which tokens of which sequences are computed in the next step.
 
-A request becomes a `Job`. Its prompt is computed once, in chunks, in a *prefix* sequence; each of its n samples then runs in
-a sequence of its own that shares the prefix's cells. Prefixes of finished jobs stay as a cache until their cells or
-numbers are needed. Every step's batch holds one row per running sample, so that decoding never waits for prefill, and fills
-up with prompt chunks in order of arrival.
+A request becomes a `Job`. Its prompt is computed once, in chunks, in a *prefix* sequence; each of its n samples then
+runs in a sequence of its own that shares the prefix's cells. Prefixes of finished jobs stay as a cache until their
+cells or numbers are needed. Every step's batch holds one row per running sample, so that decoding never waits for
+prefill, and fills up with prompt chunks in order of arrival.
 
 Cells are reserved before a job starts and before a sample starts, for the longest it may become: a running sequence can
 never run out of them, new work waits instead.
@@ -183,7 +183,7 @@ class Scheduler:
     # prefill
 
     def _add_prompt_chunks(self, rows: list[Row]) -> list[tuple[int, Job]]:
-        """Fill the batch with prompt tokens; return the jobs whose prompt ends in it, with the row of its last token."""
+        """Fill the batch with prompt tokens; return the jobs whose prompt ends in it, with its last token's row."""
         ended: list[tuple[int, Job]] = []
         for job in self._jobs:
             prefix = job.prefix
@@ -200,7 +200,12 @@ class Scheduler:
     # samples
 
     def _start_samples(self, job: Job, row: int | None) -> None:
-        """Start as many of the job's samples as fit: from the row of the prompt's last token, or by computing it again."""
+        """Start as many of the job's samples as fit.
+
+        Args:
+            job: its prompt is computed.
+            row: the row of the prompt's last token in the last batch; None computes that token once more.
+        """
         request, prefix = job.generation.request, job.prefix
         assert prefix is not None
         while job.started < request.n and len(self._running) < self._max_running:
@@ -217,9 +222,7 @@ class Scheduler:
             job.started += 1
             shared = length if row is not None else length - 1
             self._model.copy(prefix.sequence, sequence, shared)
-            sample = Running(
-                job, index, sequence, shared, job.prompt[-1], sampler, TextAssembler(request.stop)
-            )
+            sample = Running(job, index, sequence, shared, job.prompt[-1], sampler, TextAssembler(request.stop))
             self._running.append(sample)
             if row is not None:
                 self._draw(sample, row)

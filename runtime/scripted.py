@@ -79,7 +79,10 @@ class ScriptedEngine:
 def _play(generation: Generation, texts: list[str], prompt_tokens: int) -> None:
     samples = [_speak(generation, index, text) for index, text in enumerate(texts)]
     usage = Usage(
-        prompt_tokens=prompt_tokens, completion_tokens=sum(s.tokens for s in samples), seconds=0.0, first_token_seconds=0.0
+        prompt_tokens=prompt_tokens,
+        completion_tokens=sum(s.tokens for s in samples),
+        seconds=0.0,
+        first_token_seconds=0.0,
     )
     generation.finish(Completion(samples=tuple(samples), usage=usage))
 

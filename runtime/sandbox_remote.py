@@ -1,0 +1,239 @@
+"""The tester's view of the candidate: stand-ins for its functions, classes and objects.
+
+A stand-in forwards calls, attributes, iteration and the like, because their results are plain data that the tester
+then judges with its own operators. It forwards no comparison, no arithmetic and no membership test, and equals nothing:
+otherwise a candidate could answer with an object that agrees with every test. Runs inside the sandbox, standard library
+only.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+import types
+from collections.abc import Callable
+from typing import Any
+
+from leafwise.runtime.sandbox_codec import Codec, MalformedError, Tree, UncrossableError, restore
+from leafwise.runtime.sandbox_wire import Link, LinkBrokenError
+
+_CANNOT_LEAK = (StopIteration, StopAsyncIteration, GeneratorExit)
+
+
+class SolverLost(BaseException):
+    """The solver died or broke the protocol; no check can pass from here on."""
+
+
+class Solver:
+    """Requests to the solver, one at a time.
+
+    Args:
+        link: the socket to it.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.lost = ""
+        self.describing = False
+        self._link = link
+        self._lock = threading.RLock()
+        self._functions: list[Callable[..., Any]] = []
+        self._codec = Codec(self._refer, self._resolve)
+        self._errors: dict[str, type[BaseException]] = {}
+
+    def load(self) -> tuple[Any, dict[str, Any]]:
+        """Wait until the candidate is loaded.
+
+        Returns:
+            The stand-in for its module, and its top-level names.
+
+        Raises:
+            SolverLost: it did not get that far.
+            BaseException: what the candidate raised while loading, wrapped in `LoadError`.
+        """
+        message = self._receive()
+        try:
+            if "error" in message:
+                raise LoadError(self._error(message["error"]))
+            names = {str(name): self._codec.decode(tree) for name, tree in message["names"].items()}
+            return self._codec.decode(message["module"]), names
+        except (MalformedError, LookupError, TypeError, AttributeError) as error:
+            raise self._lose(f"the program broke the protocol: {error!r}") from None
+
+    def request(self, op: str, *args: object, **kwargs: object) -> Any:
+        """Have the solver do something and give the result; mutable arguments get their new content.
+
+        Raises:
+            SolverLost: the solver is gone or answered with something that is no answer.
+            BaseException: what the candidate raised, as a type of the same name.
+        """
+        with self._lock:
+            if self.lost:
+                raise SolverLost(self.lost)
+            message: dict[str, Any] = {"op": op, "args": [self._codec.encode(a) for a in args]}
+            if kwargs:
+                message["kwargs"] = {name: self._codec.encode(value) for name, value in kwargs.items()}
+            reply = self._exchange(message)
+            try:
+                for key, tree in reply.get("changed", ()):
+                    restore(kwargs[key] if isinstance(key, str) else args[key], self._codec.decode(tree))
+                if "error" not in reply:
+                    return self._codec.decode(reply["value"])
+                error = self._error(reply["error"])
+            except (MalformedError, LookupError, TypeError, AttributeError) as broken:
+                raise self._lose(f"the program broke the protocol: {broken!r}") from None
+        if isinstance(error, _CANNOT_LEAK) and op != "next":  # it would silently end a loop of the tests
+            error = _with_origin(RuntimeError(f"the program raised {type(error).__name__}"), error)
+        raise error
+
+    def _exchange(self, message: Tree) -> Any:
+        try:
+            self._link.send(message)
+            while "callback" in (reply := self._receive()):
+                self._link.send(self._called_back(reply))
+        except LinkBrokenError as error:
+            raise self._lose(f"the program is gone ({error})") from None
+        return reply
+
+    def _receive(self) -> Any:
+        try:
+            message = self._link.receive()
+        except LinkBrokenError as error:
+            raise self._lose(f"the program is gone ({error})") from None
+        if not isinstance(message, dict):
+            raise self._lose("the program broke the protocol")
+        return message
+
+    def _lose(self, why: str) -> SolverLost:
+        self.lost = self.lost or why
+        return SolverLost(why)
+
+    def _called_back(self, message: Tree) -> Tree:
+        try:
+            function = self._functions[message["callback"]]
+            args = [self._codec.decode(tree) for tree in message["args"]]
+            kwargs = {str(name): self._codec.decode(tree) for name, tree in message["kwargs"].items()}
+            return {"value": self._codec.encode(function(*args, **kwargs))}
+        except Exception as error:  # the tests' own function raised: the candidate gets to see that
+            return {"error": type(error).__name__, "text": str(error)[:1000]}
+
+    def _refer(self, value: object) -> Tree:
+        """The tree of an argument that is not plain data: one of the candidate's own objects, or a function."""
+        if isinstance(value, Remote):
+            return {"own": object.__getattribute__(value, "_id")}
+        name = getattr(value, "__name__", "")
+        if isinstance(value, types.BuiltinFunctionType) and vars(builtins).get(name) is value:
+            return {"builtin": name}
+        if callable(value):
+            self._functions.append(value)
+            return {"cb": len(self._functions) - 1}
+        raise UncrossableError(f"an argument of type {type(value).__qualname__} is not plain data")
+
+    def _resolve(self, tag: str, payload: Tree) -> object:
+        if tag == "cb":
+            return self._functions[payload]
+        if tag == "own" or tag != "ref":
+            raise LookupError(tag)
+        if payload.get("chain"):
+            return self._error_class(payload["chain"])
+        return Remote(self, int(payload["id"]), str(payload["type"]))
+
+    def _error(self, described: Tree) -> BaseException:
+        kind = self._error_class(described["chain"])
+        text, args = str(described["text"]), described["args"]
+        plain = Codec().decode(args) if args is not None else (text,)
+        try:
+            error = kind(*plain)
+        except Exception:  # constructors of library exceptions may want other arguments
+            error = kind.__new__(kind)
+            error.args = tuple(plain)
+        line = described.get("line")
+        return _with_origin(error, None, text, line if isinstance(line, int) else None)
+
+    def _error_class(self, chain: Tree) -> type[BaseException]:
+        """The class for a chain of [module, name]: the real one if it is a library's, else one made for the name."""
+        (module, name), rest = chain[0], chain[1:]
+        known = vars(builtins if module == "builtins" else sys.modules.get(str(module), types)).get(str(name))
+        if isinstance(known, type) and issubclass(known, BaseException) and known is not SolverLost:
+            return known
+        if name not in self._errors:
+            parent = self._error_class(rest) if rest else Exception
+            self._errors[name] = type(str(name), (parent,), {"__module__": "solution"})
+        return self._errors[name]
+
+
+class LoadError(Exception):
+    """The candidate raised while loading; `args[0]` is what it raised."""
+
+
+def _with_origin(
+    error: BaseException, like: BaseException | None, text: str = "", line: int | None = None
+) -> BaseException:
+    origin = getattr(like, "_origin", None) or (text, line)
+    error._origin = origin  # type: ignore[attr-defined]
+    return error
+
+
+class Remote:
+    """Stands for an object in the solver."""
+
+    __slots__ = ("_id", "_solver", "_type")
+
+    def __init__(self, solver: Solver, number: int, kind: str) -> None:
+        object.__setattr__(self, "_solver", solver)
+        object.__setattr__(self, "_id", number)
+        object.__setattr__(self, "_type", kind)
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        """Call the candidate's function, class or object."""
+        return self._solver.request("call", self, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._solver.request("get", self, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self._solver.request("set", self, name, value)
+
+    def __len__(self) -> int:
+        return int(self._solver.request("len", self))
+
+    def __bool__(self) -> bool:
+        return self._solver.request("bool", self) is True
+
+    def __getitem__(self, key: object) -> Any:
+        return self._solver.request("item", self, key)
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self._solver.request("put", self, key, value)
+
+    def __delitem__(self, key: object) -> None:
+        self._solver.request("drop", self, key)
+
+    def __contains__(self, item: object) -> bool:
+        return any(item == own for own in self)
+
+    def __iter__(self) -> Any:
+        return self._solver.request("iter", self)
+
+    def __next__(self) -> Any:
+        return self._solver.request("next", self)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, Remote) and self._solver.request("isinstance", instance, self) is True
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        return self._local() if self._solver.describing else str(self._solver.request("str", self))
+
+    def __repr__(self) -> str:
+        return self._local() if self._solver.describing else str(self._solver.request("repr", self))
+
+    def _local(self) -> str:
+        return f"<{object.__getattribute__(self, '_type')}: not plain data>"

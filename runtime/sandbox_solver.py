@@ -1,0 +1,190 @@
+"""The process that holds the candidate: loads it and answers the tester's calls with plain data.
+
+Nothing here can be trusted once the candidate runs: it may rewrite this module. So it holds no test, no verdict and no
+channel but the one to the tester, who checks everything that arrives there. Runs inside the sandbox, standard library
+only.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import io
+import linecache
+import operator
+import socket
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from leafwise.runtime.sandbox_codec import Codec, Tree, UncrossableError
+from leafwise.runtime.sandbox_wire import Link
+
+FILENAME = "solution.py"
+_TOO_LONG = {"error": {"chain": [["builtins", "OverflowError"]], "text": "the result is too long", "args": None}}
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "call": lambda function, *args, **kwargs: function(*args, **kwargs),
+    "get": getattr,
+    "set": setattr,
+    "len": len,
+    "item": operator.getitem,
+    "put": operator.setitem,
+    "drop": operator.delitem,
+    "iter": iter,
+    "next": next,
+    "str": str,
+    "repr": repr,
+    "bool": bool,
+    "isinstance": isinstance,
+}
+
+
+class _Solver:
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._objects: list[object] = []
+        self._codec = Codec(self._refer, self._resolve)
+
+    def load(self, source: str) -> Tree:
+        """Run the candidate's module; the answer describes its top-level names."""
+        module = types.ModuleType("solution")
+        module.__file__ = FILENAME
+        sys.modules["solution"] = module
+        linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+        try:
+            exec(compile(source, FILENAME, "exec"), module.__dict__)
+        except BaseException as error:  # whatever it raises is the answer
+            return {"error": self._describe(error)}
+        names = {}
+        for name, value in list(vars(module).items()):
+            if not name.startswith("__") and not isinstance(value, types.ModuleType):
+                names[name] = self._value(value)
+        return {"module": self._refer(module), "names": names}
+
+    def answer(self, request: Tree) -> Tree:
+        """Carry out one request of the tester."""
+        trees, named = request["args"], request.get("kwargs", {})
+        try:
+            args = [self._codec.decode(tree) for tree in trees]
+            kwargs = {name: self._codec.decode(tree) for name, tree in named.items()}
+            value = _OPERATIONS[request["op"]](*args, **kwargs)
+            reply = {"value": self._value(value)}
+        except BaseException as error:  # whatever it raises is the answer
+            reply = {"error": self._describe(error)}
+            args, kwargs = locals().get("args", []), locals().get("kwargs", {})
+        changed = self._changed(list(enumerate(args)), trees) + self._changed(list(kwargs.items()), named)
+        if changed:
+            reply["changed"] = changed
+        return reply
+
+    def _changed(self, values: list[tuple[Any, Any]], before: Any) -> list[Tree]:
+        changed = []
+        for key, value in values:
+            if isinstance(before[key], list) or (
+                isinstance(before[key], dict) and not before[key].keys() & {"own", "cb"}
+            ):
+                after = self._value(value)
+                if repr(after) != repr(before[key]):  # == would take True for 1
+                    changed.append([key, after])
+        return changed
+
+    def _value(self, value: object) -> Tree:
+        try:
+            return self._codec.encode(value)
+        except (UncrossableError, RecursionError, MemoryError):
+            return self._refer(value)
+
+    def _refer(self, value: object) -> Tree:
+        self._objects.append(value)
+        kind = type(value)
+        described = {"id": len(self._objects) - 1, "type": f"{kind.__module__}.{kind.__qualname__}"[:200]}
+        if isinstance(value, type):
+            described["class"] = value.__qualname__[:200]
+            if issubclass(value, BaseException):
+                described["chain"] = _chain(value)
+        return {"ref": described}
+
+    def _resolve(self, tag: str, payload: Tree) -> object:
+        if tag == "own":
+            return self._objects[payload]
+        if tag == "builtin":
+            return getattr(builtins, payload)
+        if tag == "cb":
+            return lambda *args, **kwargs: self._call_back(payload, args, kwargs)
+        raise LookupError(tag)
+
+    def _call_back(self, function: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        """Call a function that the tester passed in; the tester may call here again before it answers."""
+        named = {name: self._value(value) for name, value in kwargs.items()}
+        self._link.send({"callback": function, "args": [self._value(a) for a in args], "kwargs": named})
+        while True:
+            message = self._link.receive()
+            if "op" in message:
+                self._link.send(self.answer(message))
+            elif "error" in message:
+                raise getattr(builtins, message["error"], RuntimeError)(message["text"])
+            else:
+                return self._codec.decode(message["value"])
+
+    def _describe(self, error: BaseException) -> Tree:
+        try:
+            text = str(error)[:2000]
+        except BaseException as second:  # a hostile or broken __str__
+            text = f"<no message: {type(second).__name__}>"
+        try:
+            args = Codec().encode(error.args)
+        except (UncrossableError, RecursionError):
+            args = None
+        return {"chain": _chain(type(error)), "text": text, "args": args, "line": _line(error)}
+
+
+def _chain(kind: type[BaseException]) -> list[list[str]]:
+    """The classes of an exception type as [module, name], most special first, up to the first builtin one."""
+    chain = []
+    for base in kind.__mro__:
+        chain.append([str(base.__module__)[:200], base.__name__[:200]])
+        if getattr(builtins, base.__name__, None) is base:
+            break
+    return chain
+
+
+def _line(error: BaseException) -> int | None:
+    if isinstance(error, SyntaxError) and error.filename == FILENAME:
+        return error.lineno
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == FILENAME:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def run_solver(source: str, end: socket.socket) -> None:
+    """Load the candidate, say how that went, then answer until the tester is gone."""
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
+    sys.stdout, sys.stderr = _stream(1), _stream(2)
+    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # usually put there by `site`, which does not run in here
+    gc.enable()
+    printed = sys.stdout
+    link = Link(end)
+    solver = _Solver(link)
+    loaded = solver.load(source)
+    try:
+        link.send(loaded)
+    except ValueError:  # constants of many megabytes: leave them out
+        link.send({**loaded, "names": {n: tree for n, tree in loaded["names"].items() if "ref" in str(tree)[:7]}})
+    while True:
+        reply = solver.answer(link.receive())
+        printed.flush()
+        try:
+            link.send(reply)
+        except ValueError:
+            link.send(_TOO_LONG)
+
+
+def _stream(fd: int) -> io.TextIOWrapper:
+    """A text stream made after the fork: the zygote's own ones still think that they write to /dev/null."""
+    raw = io.BufferedWriter(io.FileIO(fd, "w", closefd=False))
+    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", line_buffering=True)

@@ -1,0 +1,185 @@
+"""The process that holds the checks and decides: it calls the candidate through stand-ins and judges plain data.
+
+The verdict leaves on a pipe that the solver never had. Runs inside the sandbox, standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import gc
+import json
+import os
+import sys
+import time
+import types
+from typing import Any
+
+from leafwise.runtime.sandbox_remote import LoadError, Remote, Solver, SolverLost
+from leafwise.runtime.sandbox_wire import Link
+
+MAX_SHOWN = 1000
+_PRELOADED = (
+    "collections",
+    "copy",
+    "functools",
+    "heapq",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "random",
+    "re",
+    "string",
+)
+
+
+def run_tester(job: Any, link: Link, verdict: int) -> None:
+    """Wait for the candidate, try the checks, and write what came out, one JSON line per message, to `verdict`."""
+    gc.enable()
+    solver = Solver(link)
+    tester = _Tester(job, solver, verdict)
+    try:
+        module, names = solver.load()
+    except SolverLost as error:
+        tester.write({"lost": str(error)})
+        return
+    except LoadError as error:
+        tester.write({"load_error": _described(error.args[0]), "line": _line(error.args[0])})
+        return
+    tester.run(module, names)
+
+
+class _Tester:
+    def __init__(self, job: Any, solver: Solver, verdict: int) -> None:
+        self._job = job
+        self._solver = solver
+        self._verdict = verdict
+        self._space: dict[str, Any] = {"__name__": "checks", "__builtins__": builtins}
+
+    def write(self, message: Any) -> None:
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        while data:
+            data = data[os.write(self._verdict, data) :]
+
+    def run(self, module: Remote, names: dict[str, Any]) -> None:
+        self.write({"loaded": True})
+        self._fill(module, names)
+        failure = self._set_up()
+        for number, check in enumerate(self._job["checks"]):
+            start = time.perf_counter()
+            result = failure or self._try(check, f"<check {number + 1}>")
+            if self._solver.lost:
+                self.write({"lost": self._solver.lost, "at": number + 1})
+                return
+            self.write({"check": result | {"seconds": time.perf_counter() - start}})
+            if self._job["stop"] and not result["passed"]:
+                break
+        self.write({"end": True, "setup": failure["error"] if failure else ""})
+
+    def _fill(self, module: Remote, names: dict[str, Any]) -> None:
+        """Give the checks the library's usual modules and the candidate's names; the latter can't replace a builtin."""
+        self._space |= {name: sys.modules[name] for name in _PRELOADED if name in sys.modules}
+        free = {name: value for name, value in names.items() if _may_be_given(name)}
+        clash = free.keys() & self._space.keys()
+        if clash:  # a module can't be called: a call of its name means the candidate's function
+            clash -= _called_names([self._job["setup"], *(check["code"] for check in self._job["checks"])])
+        self._space |= {name: value for name, value in free.items() if name not in clash}
+        sys.modules["solution"] = _Solution(module, names)
+
+    def _set_up(self) -> dict[str, Any] | None:
+        try:
+            exec(compile(self._job["setup"], "<setup>", "exec"), self._space)
+        except BaseException as error:  # the setup is as untrusted as the checks
+            return {"passed": False, "error": f"in the setup: {_described(error)}", "line": _line(error)}
+        return None
+
+    def _try(self, check: dict[str, Any], where: str) -> dict[str, Any]:
+        raises = check["raises"]
+        result: dict[str, Any] = {"passed": False}
+        try:
+            value, is_expression = self._evaluate(check["code"], where, check["expected"] is not None)
+            if check["expected"] is not None:
+                result["observed"] = self._shown(value)
+                expected = eval(compile(check["expected"], where, "eval"), self._space)
+                result["passed"] = bool(value == expected)
+            else:
+                if is_expression:
+                    result["observed"] = self._shown(value)
+                result["passed"] = raises is None
+        except BaseException as error:  # anything may come out of a check, exits too
+            result["error"], result["line"] = _described(error), _line(error)
+            if raises is not None and not isinstance(error, SolverLost):
+                result["passed"] = any(base.__name__ == raises for base in type(error).__mro__)
+        if self._solver.lost:  # a check may have swallowed it
+            result["passed"] = False
+        return result
+
+    def _evaluate(self, code: str, where: str, only_expression: bool) -> tuple[Any, bool]:
+        try:
+            expression = compile(code.strip(), where, "eval")
+        except SyntaxError:
+            if only_expression:
+                raise
+            exec(compile(code, where, "exec"), self._space)
+            return None, False
+        return eval(expression, self._space), True
+
+    def _shown(self, value: object) -> str:
+        self._solver.describing = True
+        try:
+            return _cut(repr(value))
+        finally:
+            self._solver.describing = False
+
+
+class _Solution(types.ModuleType):
+    """What `import solution` gives in the setup and the checks; constants are read anew each time."""
+
+    def __init__(self, module: Remote, names: dict[str, Any]) -> None:
+        super().__init__("solution")
+        self.__all__ = [name for name in names if not name.startswith("_") and not hasattr(builtins, name)]
+        self._reach = module, names
+
+    def __getattr__(self, name: str) -> Any:
+        module, names = self.__dict__["_reach"]
+        if name not in names:
+            raise AttributeError(f"the program has no top-level name {name!r}")
+        held = names[name]
+        return held if isinstance(held, (Remote, type)) else getattr(module, name)
+
+
+def _may_be_given(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("__") and not hasattr(builtins, name)
+
+
+def _called_names(codes: list[str]) -> set[str]:
+    called = set()
+    for code in codes:
+        try:
+            tree = ast.parse(code.strip())
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                called.add(node.func.id)
+    return called
+
+
+def _described(error: BaseException) -> str:
+    text = getattr(error, "_origin", ("", None))[0]
+    if not text:
+        try:
+            text = str(error)
+        except Exception:  # a broken __str__ in the tests
+            text = ""
+    return _cut(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _line(error: BaseException) -> int | None:
+    line = getattr(error, "_origin", ("", None))[1]
+    return line if isinstance(line, int) else None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."

@@ -1,0 +1,156 @@
+"""The system calls that a program in the sandbox may make, and the stored filters made from that list.
+
+Default deny: a call that is not named here fails with EPERM. `build` needs `pyseccomp` (libseccomp) and runs at
+development time only; the result is kept in the repository as BPF, and a test builds it anew and compares. Loading
+needs one `prctl` and no library (`sandbox_layers`).
+
+Two variants: `full` for use inside bubblewrap, where files can be changed in the scratch directory only, and `reader`,
+without namespaces, which has no call that changes a file (Landlock does not cover chmod, utime or setxattr).
+"""
+
+from __future__ import annotations
+
+import errno
+import platform
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from leafwise.runtime.sandbox_layers import OWN_PID
+
+Variant = Literal["full", "reader"]
+ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+"""`platform.machine()` -> name of the stored filter."""
+
+_MEMORY = "brk mmap mprotect munmap mremap madvise mincore membarrier"
+_TASKS = (
+    "exit exit_group futex futex_waitv get_robust_list set_robust_list rseq set_tid_address "
+    "restart_syscall sched_yield sched_getaffinity sched_getparam sched_getscheduler "
+    "sched_get_priority_max sched_get_priority_min getcpu"
+)
+_SIGNALS = (
+    "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack "
+    "pause alarm setitimer getitimer"
+)
+_TIME = "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times getrusage"
+_IDENTITY = (
+    "getpid gettid getppid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp getpgid "
+    "getsid getpriority uname sysinfo getrlimit umask"
+)
+_DESCRIPTORS = (
+    "read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 close close_range lseek dup "
+    "dup2 dup3 pipe pipe2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait "
+    "epoll_pwait epoll_pwait2 eventfd eventfd2 sendfile copy_file_range splice fsync fdatasync flock "
+    "fadvise64 getrandom"
+)
+_FILES = (
+    "stat fstat lstat newfstatat fstatat64 statx access faccessat faccessat2 readlink readlinkat getdents "
+    "getdents64 getcwd chdir fchdir statfs fstatfs"
+)
+_SOCKET_PAIR = "recvfrom shutdown getsockopt getsockname getpeername"
+_CHANGES = (
+    "ftruncate truncate fallocate rename renameat renameat2 unlink unlinkat mkdir mkdirat rmdir symlink "
+    "symlinkat link linkat chmod fchmod fchmodat fchmodat2 utime utimes utimensat futimesat creat"
+)
+
+_F_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
+"""dup, descriptor flags, status flags, locks, F_DUPFD_CLOEXEC, F_GETPIPE_SZ: nothing with owners, signals or leases."""
+_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+"""TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
+_CLONE_THREAD = 0x00010000
+_NAMESPACES = 0x7E020080
+"""All CLONE_NEW* flags."""
+_CHANGING_OPEN = 0o1 | 0o2 | 0o100 | 0o1000 | 0o20000000
+"""O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_TMPFILE's own bit."""
+_AF_UNIX, _SOCK_STREAM, _SOCK_TYPE_MASK = 1, 1, 0xF
+_PR_SET_NAME, _PR_GET_NAME = 15, 16
+
+
+def stored(variant: Variant) -> bytes:
+    """The stored filter for this machine; empty when there is none for its architecture."""
+    name = ARCHITECTURES.get(platform.machine())
+    if name is None:
+        return b""
+    return resources.files("leafwise.runtime").joinpath(filter_name(variant, name)).read_bytes()
+
+
+def filter_name(variant: Variant, architecture: str) -> str:
+    """File name of a stored filter."""
+    return f"seccomp_{architecture}.bpf" if variant == "full" else f"seccomp_{variant}_{architecture}.bpf"
+
+
+def build(variant: Variant, architecture: str) -> bytes:
+    """Make a filter with libseccomp.
+
+    Args:
+        variant: which list of calls.
+        architecture: `x86_64` or `aarch64`; need not be this machine's.
+
+    Returns:
+        The BPF program, 8 bytes an instruction.
+    """
+    import pyseccomp as sc
+
+    rules = sc.SyscallFilter(sc.ERRNO(errno.EPERM))
+    target = getattr(sc.Arch, architecture.upper())
+    if target != sc.system_arch():
+        rules.add_arch(target)
+        rules.remove_arch(sc.system_arch())
+    _allow_plain(sc, rules, target, variant)
+    _allow_by_argument(sc, rules, target)
+    _allow_open(sc, rules, target, variant)
+    with tempfile.TemporaryFile() as file:
+        rules.export_bpf(file)
+        file.seek(0)
+        return file.read()
+
+
+def write_all(folder: Path) -> None:
+    """Build every filter into `folder` (development time)."""
+    for architecture in sorted(set(ARCHITECTURES.values())):
+        for variant in ("full", "reader"):
+            folder.joinpath(filter_name(variant, architecture)).write_bytes(build(variant, architecture))
+
+
+def _rule(sc: Any, rules: Any, target: Any, action: Any, name: str, *conditions: Any) -> None:
+    number = sc.resolve_syscall(target, name)
+    if number >= 0:  # negative: this architecture has no such call
+        rules.add_rule(action, name, *conditions)
+
+
+def _allow_plain(sc: Any, rules: Any, target: Any, variant: Variant) -> None:
+    groups = [_MEMORY, _TASKS, _SIGNALS, _TIME, _IDENTITY, _DESCRIPTORS, _FILES, _SOCKET_PAIR]
+    if variant == "full":
+        groups.append(_CHANGES)
+    for name in " ".join(groups).split():
+        _rule(sc, rules, target, sc.ALLOW, name)
+    _rule(
+        sc, rules, target, sc.ERRNO(errno.ENOSYS), "clone3"
+    )  # glibc then falls back to clone, whose flags can be seen
+
+
+def _allow_by_argument(sc: Any, rules: Any, target: Any) -> None:
+    arg, eq, masked = sc.Arg, sc.EQ, sc.MASKED_EQ
+
+    def allow(name: str, *conditions: Any) -> None:
+        _rule(sc, rules, target, sc.ALLOW, name, *conditions)
+
+    allow("clone", arg(0, masked, _CLONE_THREAD | _NAMESPACES, _CLONE_THREAD))
+    allow("kill", arg(0, eq, OWN_PID))
+    allow("tgkill", arg(0, eq, OWN_PID))
+    allow("prlimit64", arg(0, eq, 0), arg(2, eq, 0))
+    allow("socketpair", arg(0, eq, _AF_UNIX), arg(1, masked, _SOCK_TYPE_MASK, _SOCK_STREAM))
+    allow("sendto", arg(4, eq, 0))
+    for option in (_PR_SET_NAME, _PR_GET_NAME):
+        allow("prctl", arg(0, eq, option))
+    for command in _F_COMMANDS:
+        allow("fcntl", arg(1, eq, command))
+    for request in _IOCTLS:
+        allow("ioctl", arg(1, eq, request))
+
+
+def _allow_open(sc: Any, rules: Any, target: Any, variant: Variant) -> None:
+    for name, position in (("open", 1), ("openat", 2)):
+        conditions = () if variant == "full" else (sc.Arg(position, sc.MASKED_EQ, _CHANGING_OPEN, 0),)
+        _rule(sc, rules, target, sc.ALLOW, name, *conditions)
