@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -228,6 +229,8 @@ class Event(Contract):
     """The node of the problem tree it belongs to."""
     seconds: float = 0.0
     """Wall-clock time since the session started."""
+    at: float = Field(default_factory=time.time)
+    """Seconds since 1970, to compare sessions and processes."""
     text: str = ""
     """One line for people."""
     data: dict[str, Any] = Field(default_factory=dict)

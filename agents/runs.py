@@ -141,7 +141,7 @@ class TraceWriter:
         """
         if event.kind is EventKind.TOKENS:
             return
-        line = json.dumps(event.model_dump(mode="json", exclude_defaults=True) | {"kind": event.kind}) + "\n"
+        line = json.dumps(event.model_dump(mode="json")) + "\n"
         for file in self._files:
             try:
                 file.write(line)

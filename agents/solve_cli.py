@@ -186,7 +186,8 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
     errors.print(answer.statement, style=style, markup=False, soft_wrap=True)
     errors.print(
         f"{answer.model}, {answer.strategy}: {answer.candidates} candidates in {spent.calls} calls, "
-        f"{spent.completion_tokens} tokens, {spent.seconds:.1f} s, {cached} % of the prompts from the cache; sandbox {answer.sandbox}; run {answer.run}",
+        f"{spent.completion_tokens} tokens, {spent.seconds:.1f} s, {cached} % of the prompts from the cache; "
+        f"sandbox {answer.sandbox}; run {answer.run}",
         style="dim",
         markup=False,
         soft_wrap=True,

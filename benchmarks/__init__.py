@@ -1,1 +1,1 @@
-"""Measuring models, strategies and quantizations."""
+"""Measuring: so far a smoke set and start-up times."""

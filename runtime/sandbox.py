@@ -7,6 +7,8 @@ workflow logic use `ScriptedSandbox` (`sandbox_scripted`).
 from __future__ import annotations
 
 import logging
+import platform
+import sys
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from leafwise.runtime.sandbox_pool import ProcessSandbox
 
 _log = logging.getLogger(__name__)
+_LINUX_ONLY = "leafwise runs programs on Linux; on Windows use WSL2, on macOS a Linux virtual machine"
 
 
 class Sandbox(Protocol):
@@ -75,10 +78,12 @@ def open_sandbox(level: SandboxLevel | None = None, *, workers: int | None = Non
     Raises:
         SandboxUnavailableError: this machine can't give the level; the hint says what is missing.
     """
-    from leafwise.runtime.sandbox_probe import open_checked, remedy
-
     if level is SandboxLevel.SCRIPTED:
         raise SandboxUnavailableError("a scripted sandbox is not opened", hint="make a ScriptedSandbox")
+    if sys.platform != "linux":
+        raise SandboxUnavailableError(f"no sandbox for {platform.system()}", hint=_LINUX_ONLY)
+    from leafwise.runtime.sandbox_probe import open_checked, remedy
+
     if level is SandboxLevel.NONE:
         _log.warning("sandbox level none: programs run with resource limits only and can reach your files and network")
     if level is not None:
@@ -99,6 +104,8 @@ def open_sandbox(level: SandboxLevel | None = None, *, workers: int | None = Non
 
 def probe_layers() -> list[LayerReport]:
     """Try each layer of the sandbox on this machine, for `leafwise doctor`; takes about a second."""
+    if sys.platform != "linux":
+        return [LayerReport(name="level", available=False, detail=platform.system(), remedy=_LINUX_ONLY)]
     from leafwise.runtime.sandbox_probe import layer_reports
 
     return layer_reports()

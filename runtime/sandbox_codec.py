@@ -22,6 +22,8 @@ Tree = Any
 MAX_DEPTH = 200
 MAX_TEXT = 4_000_000
 """Longest string or bytes, in characters."""
+MUTABLE = (list, dict, set, bytearray, deque)
+"""Types whose content `restore` can replace."""
 _SHORT = 1 << 62
 _TYPES = {
     name: value

@@ -20,7 +20,7 @@ GRACE_SECONDS = 5.0
 """How much longer than the wall-clock limit the supervisor waits for the zygote's word."""
 _READ = 1 << 18
 _CANCEL_POLL_SECONDS = 0.05
-_MESSAGE_BYTES = 20_000
+_MESSAGE_BYTES = 40_000
 """Longest honest message of the tester: observed value, error and names, escaped."""
 
 

@@ -23,6 +23,7 @@ from leafwise.runtime.sandbox_worker import Worker
 
 _DEFAULT_LIMITS = Limits()
 _TRIES = 2
+_CANCEL_POLL_SECONDS = 0.05
 
 
 class ProcessSandbox:
@@ -59,18 +60,26 @@ class ProcessSandbox:
 
     def run(self, program: Program, limits: Limits = _DEFAULT_LIMITS, cancel: threading.Event | None = None) -> Verdict:
         """Run a program and its checks; see `Sandbox.run`."""
-        with self._free:
-            for left in reversed(range(_TRIES)):
-                worker = self._take()
-                outcome = None
-                try:
-                    outcome = worker.run(program, limits, cancel)
-                    return _verdict(program, limits, outcome, self._level)
-                except SandboxBrokenError:
-                    if not left or self._closed:
-                        raise
-                finally:
-                    self._give_back(worker, outcome is not None and outcome.report["clean"])
+        while not self._free.acquire(timeout=None if cancel is None else _CANCEL_POLL_SECONDS):
+            if cancel is not None and cancel.is_set():
+                return Verdict(status=Status.TIMEOUT, detail="cancelled", level=self._level)
+        try:
+            return self._run(program, limits, cancel)
+        finally:
+            self._free.release()
+
+    def _run(self, program: Program, limits: Limits, cancel: threading.Event | None) -> Verdict:
+        for left in reversed(range(_TRIES)):
+            worker = self._take()
+            outcome = None
+            try:
+                outcome = worker.run(program, limits, cancel)
+                return _verdict(program, limits, outcome, self._level)
+            except SandboxBrokenError:
+                if not left or self._closed:
+                    raise
+            finally:
+                self._give_back(worker, outcome is not None and outcome.report["clean"])
         raise AssertionError("unreachable")
 
     def close(self) -> None:

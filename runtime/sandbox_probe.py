@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
-import sys
 
 from leafwise.runtime.contracts import Check, Limits, Program, SandboxLevel, Status
 from leafwise.runtime.errors import SandboxUnavailableError
@@ -23,7 +22,6 @@ _USER_NAMESPACES = (
     "a seccomp profile that allows unshare and mount"
 )
 _LANDLOCK = "needs Linux 5.13 or later with `landlock` in the boot parameter lsm= (see /sys/kernel/security/lsm)"
-_PLATFORM = "leafwise runs programs on Linux; on Windows use WSL2, on macOS a Linux virtual machine"
 
 _PROBE = """
 import os, socket
@@ -55,8 +53,6 @@ def open_checked(level: SandboxLevel, workers: int | None) -> ProcessSandbox:
     Raises:
         SandboxUnavailableError: it did not start, or a wall has a hole.
     """
-    if sys.platform != "linux":
-        raise SandboxUnavailableError(f"no sandbox for {platform.system()}", hint=_PLATFORM)
     if level is SandboxLevel.LANDLOCK and not landlock_abi():
         raise SandboxUnavailableError("the kernel has no Landlock", hint=_LANDLOCK)
     try:
@@ -88,6 +84,8 @@ def remedy(message: str) -> str:
     """What to do when the full level did not start, judged by bubblewrap's message."""
     if "not installed" in message:
         return _INSTALL
+    if "setuid" in message:
+        return "remove the set-uid bit (sudo chmod u-s /usr/bin/bwrap) and allow user namespaces"
     if re.search(
         "namespace|uid map|setting up|Permission denied|Operation not permitted|clone", message, re.IGNORECASE
     ):
@@ -97,8 +95,6 @@ def remedy(message: str) -> str:
 
 def layer_reports() -> list[LayerReport]:
     """One report per layer and a last one, `level`, for what they add up to."""
-    if sys.platform != "linux":
-        return [LayerReport(name="level", available=False, detail=platform.system(), remedy=_PLATFORM)]
     full, landlock = _level_report(SandboxLevel.FULL), _level_report(SandboxLevel.LANDLOCK)
     return [_bubblewrap(), _namespaces(), _landlock(), _seccomp(), full, landlock, _result(full, landlock)]
 

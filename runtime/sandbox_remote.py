@@ -1,9 +1,10 @@
 """The tester's view of the candidate: stand-ins for its functions, classes and objects.
 
 A stand-in forwards calls, attributes, iteration and the like, because their results are plain data that the tester
-then judges with its own operators. It forwards no comparison, no arithmetic and no membership test, and equals nothing:
-otherwise a candidate could answer with an object that agrees with every test. Runs inside the sandbox, standard library
-only.
+then judges with its own operators. It forwards no comparison, no arithmetic and no membership test, and equals no plain
+data: otherwise a candidate could answer with an object that agrees with every test. Two stand-ins are equal if their
+states are, which the solver has to tell without knowing whether it is to be equal. Runs inside the sandbox, standard
+library only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from leafwise.runtime.sandbox_codec import Codec, MalformedError, Tree, UncrossableError, restore
+from leafwise.runtime.sandbox_codec import MUTABLE, Codec, MalformedError, Tree, UncrossableError, restore
 from leafwise.runtime.sandbox_wire import Link, LinkBrokenError
 
 _CANNOT_LEAK = (StopIteration, StopAsyncIteration, GeneratorExit)
@@ -77,6 +78,8 @@ class Solver:
             try:
                 for key, tree in reply.get("changed", ()):
                     restore(kwargs[key] if isinstance(key, str) else args[key], self._codec.decode(tree))
+                if "same" in reply:
+                    return _mutable(kwargs[reply["same"]] if isinstance(reply["same"], str) else args[reply["same"]])
                 if "error" not in reply:
                     return self._codec.decode(reply["value"])
                 error = self._error(reply["error"])
@@ -162,6 +165,12 @@ class Solver:
         return self._errors[name]
 
 
+def _mutable(value: object) -> object:
+    if type(value) not in MUTABLE:
+        raise MalformedError("not a container")
+    return value
+
+
 class LoadError(Exception):
     """The candidate raised while loading; `args[0]` is what it raised."""
 
@@ -222,10 +231,10 @@ class Remote:
         return isinstance(instance, Remote) and self._solver.request("isinstance", instance, self) is True
 
     def __eq__(self, other: object) -> bool:
-        return False
-
-    def __ne__(self, other: object) -> bool:
-        return True
+        if not isinstance(other, Remote):
+            return False
+        mine, its = (self._solver.request("state", remote) for remote in (self, other))
+        return isinstance(mine, tuple) and mine == its
 
     __hash__ = object.__hash__
 

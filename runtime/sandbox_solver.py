@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from leafwise.runtime.sandbox_codec import Codec, Tree, UncrossableError
+from leafwise.runtime.sandbox_codec import MUTABLE, Codec, Tree, UncrossableError
 from leafwise.runtime.sandbox_wire import Link
 
 FILENAME = "solution.py"
@@ -37,6 +37,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "repr": repr,
     "bool": bool,
     "isinstance": isinstance,
+    "state": lambda value: _state(value),
 }
 
 
@@ -69,7 +70,7 @@ class _Solver:
             args = [self._codec.decode(tree) for tree in trees]
             kwargs = {name: self._codec.decode(tree) for name, tree in named.items()}
             value = _OPERATIONS[request["op"]](*args, **kwargs)
-            reply = {"value": self._value(value)}
+            reply = self._result(value, [*enumerate(args), *kwargs.items()])
         except BaseException as error:  # whatever it raises is the answer
             reply = {"error": self._describe(error)}
             args, kwargs = locals().get("args", []), locals().get("kwargs", {})
@@ -77,6 +78,14 @@ class _Solver:
         if changed:
             reply["changed"] = changed
         return reply
+
+    def _result(self, value: object, passed: list[tuple[Any, Any]]) -> dict[str, Tree]:
+        """The value, or, so that `f(x) is x` holds on the other side, which argument it is."""
+        if type(value) in MUTABLE:
+            for key, argument in passed:
+                if argument is value:
+                    return {"same": key}
+        return {"value": self._value(value)}
 
     def _changed(self, values: list[tuple[Any, Any]], before: Any) -> list[Tree]:
         changed = []
@@ -137,6 +146,14 @@ class _Solver:
         except (UncrossableError, RecursionError):
             args = None
         return {"chain": _chain(type(error)), "text": text, "args": args, "line": _line(error)}
+
+
+def _state(value: object) -> tuple[object, ...]:
+    """What makes two objects equal: type and fields of a data class that compares, else which object it is."""
+    kind, params = type(value), getattr(value, "__dataclass_params__", None)
+    if params is None or not params.eq or isinstance(value, type):
+        return (kind.__qualname__, id(value))
+    return (kind.__qualname__, *(getattr(value, name) for name in kind.__dataclass_fields__))  # type: ignore[attr-defined]
 
 
 def _chain(kind: type[BaseException]) -> list[list[str]]:

@@ -192,6 +192,27 @@ def test_what_cannot_cross_equals_nothing_and_is_named(sandbox: Sandbox) -> None
     assert not one(sandbox, source, "assert abs(f() - 3) < 1").passed
 
 
+def test_equality_of_the_candidates_own_objects(sandbox: Sandbox) -> None:
+    source = (
+        "import dataclasses, enum\n@dataclasses.dataclass\nclass P:\n    x: int\n    y: object = None\n"
+        "class C(enum.Enum):\n    R = 1\n    G = 2\ndef mk(x): return P(x, P(0))\ndef c(): return C.R\n"
+        "class Yes:\n    def __eq__(self, o): return True\n    def __ne__(self, o): return True\n"
+        "def yes(): return Yes()\n"
+    )
+    for code in (
+        "assert mk(1) == P(1, P(0)) and mk(1) != mk(2) and mk(1) != P(1)",
+        "assert c() == C.R and c() != C.G and [c()] == [C.R]",
+        "assert not (yes() == yes()) and yes() != yes()",
+        "assert mk(1) != (1, None) and c() != 1",
+    ):
+        assert one(sandbox, source, code).passed, code
+
+
+def test_identity_of_a_returned_argument(sandbox: Sandbox) -> None:
+    source = "def f(xs, copy=False):\n    xs.append(1)\n    return list(xs) if copy else xs\n"
+    assert one(sandbox, source, "x = []\nassert f(x) is x and x == [1]\nassert f(x, copy=True) is not x").passed
+
+
 def test_constants_and_import_solution(sandbox: Sandbox) -> None:
     source = "LIMIT = 5\nNAMES = ['a']\ndef grow():\n    NAMES.append('b')\n"
     assert one(sandbox, source, Check(code="(LIMIT, NAMES)", expected="(5, ['a'])")).passed

@@ -184,6 +184,20 @@ def test_neither_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_descriptors() == before
 
 
+def test_full_without_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leafwise.runtime.sandbox_worker.landlock_abi", lambda: 0)
+    with open_sandbox(SandboxLevel.FULL, workers=1) as sandbox:
+        assert sandbox.run(DOUBLE).passed
+
+
+def test_other_systems_are_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(SandboxUnavailableError) as caught:
+        open_sandbox()
+    assert "WSL2" in caught.value.hint
+    assert [report.name for report in probe_layers()] == ["level"]
+
+
 def test_none_warns_on_each_open(caplog: pytest.LogCaptureFixture) -> None:
     for opened in (1, 2):
         with open_sandbox(SandboxLevel.NONE, workers=1) as sandbox:

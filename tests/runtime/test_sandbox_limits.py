@@ -73,6 +73,19 @@ def test_cancel_while_it_runs(sandbox: Sandbox) -> None:
     assert run(sandbox, "")[0] is Status.PASSED
 
 
+def test_cancel_while_it_waits_for_a_worker(sandbox: Sandbox) -> None:
+    endless = Program(source="while True: pass")
+    cancel, cancel_second = threading.Event(), threading.Event()
+    first = threading.Thread(target=sandbox.run, args=(endless, Limits(cpu_seconds=60, wall_seconds=60), cancel))
+    first.start()
+    time.sleep(0.2)
+    cancel_second.set()
+    assert sandbox.run(Program(source=""), Limits(), cancel_second).detail == "cancelled"
+    cancel.set()
+    first.join(10)
+    assert not first.is_alive()
+
+
 def test_file_size_and_scratch_size() -> None:
     with open_sandbox(SandboxLevel.FULL, workers=1) as sandbox:
         write = "with open('f{0}', 'wb') as f:\n    f.write(bytes({1} << 20))\n"

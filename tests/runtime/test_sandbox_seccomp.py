@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import struct
 
@@ -11,10 +12,18 @@ from leafwise.runtime import seccomp
 from leafwise.runtime.sandbox_layers import OWN_PID
 
 pyseccomp = pytest.importorskip("pyseccomp")
+BUILT_WITH = (2, 5)
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 EPERM, ENOSYS = ERRNO | errno.EPERM, ERRNO | errno.ENOSYS
 EVERY = [(variant, architecture) for variant in ("full", "reader") for architecture in AUDIT]
+
+
+def libseccomp_version() -> tuple[int, int]:
+    library = ctypes.CDLL("libseccomp.so.2")
+    library.seccomp_version.restype = ctypes.POINTER(ctypes.c_uint * 3)
+    major, minor, _ = library.seccomp_version().contents
+    return major, minor
 
 
 def stored(variant: str, architecture: str) -> bytes:
@@ -25,6 +34,8 @@ def stored(variant: str, architecture: str) -> bytes:
 
 @pytest.mark.parametrize(("variant", "architecture"), EVERY)
 def test_stored_filter_is_what_the_list_gives(variant: seccomp.Variant, architecture: str) -> None:
+    if libseccomp_version() != BUILT_WITH:
+        pytest.skip(f"the filters were built with libseccomp {BUILT_WITH}; others may order instructions differently")
     assert seccomp.build(variant, architecture) == stored(variant, architecture)
 
 
