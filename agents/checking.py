@@ -42,7 +42,7 @@ def examine(
     first, second = len(spec.examples), len(spec.examples) + len(checks)
     examples = results[:first]
     return Evidence(
-        loads=_loads(verdict),
+        loads=_loads(verdict, bool(spec.examples)),
         examples_passed=sum(r is not None and r.passed for r in examples),
         examples_total=first,
         checks_passed=sum(r is not None and r.passed for r in results[first:second]),
@@ -54,8 +54,11 @@ def examine(
     )
 
 
-def _loads(verdict: Verdict) -> bool:
-    return verdict.status in (Status.PASSED, Status.FAILED) or bool(verdict.checks)
+def _loads(verdict: Verdict, has_examples: bool) -> bool:
+    """Whether the module loaded. A hang or a crash before the first result may have been in the first example."""
+    if verdict.status in (Status.TIMEOUT, Status.CRASHED):
+        return has_examples or bool(verdict.checks)
+    return verdict.status is not Status.LOAD_ERROR
 
 
 _NO_ANSWER, _RAISES, _RETURNS = "no answer", "raises ", "returns "

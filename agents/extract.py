@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterator
 
 from leafwise.runtime.contracts import Contract
 
-_FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*(```|~~~)[^\n`]*\n(?P<block>.*?)(?:\n[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
+_CODE_LINE = re.compile(r"^(?:(?:async +)?(?:def|class|import|from)\b|@)", re.MULTILINE)
+_MOST_STARTS = 8
 
 
 class Extraction(Contract):
@@ -33,7 +36,8 @@ def extract_code(answer: str, entry_point: str | None = None) -> Extraction:
         answer: what the model wrote.
         entry_point: a function that the module has to define; None takes any code.
     """
-    blocks = [block.strip("\n") for block in _FENCE.findall(answer)]
+    answer = answer.replace("\r\n", "\n").replace("\r", "\n")
+    blocks = [textwrap.dedent(match["block"]).strip("\n") for match in _FENCE.finditer(answer)]
     for rule, code in _rungs(blocks, answer, entry_point):
         if code.strip() and _parses(code) and _defines(code, entry_point):
             return Extraction(code=tidy(code), rule=rule)
@@ -46,13 +50,11 @@ def _rungs(blocks: list[str], answer: str, entry_point: str | None) -> Iterator[
     if len(blocks) > 1:
         yield "fences", "\n\n".join(blocks)
     yield "bare", answer
-    for text in [*blocks, _from_first_code_line(answer)]:
+    bare = answer.replace("```", "")
+    # a line of prose may begin like code ("from the list ..."), so further beginnings are tried
+    starts = [match.start() for match in _CODE_LINE.finditer(bare)][:_MOST_STARTS]
+    for text in [*blocks, *(bare[start:] for start in starts)]:
         yield "prefix", longest_parsable_prefix(text)
-
-
-def _from_first_code_line(answer: str) -> str:
-    start = re.search(r"^(?:def|class|import|from|@)\b.*", answer.replace("```", ""), re.MULTILINE)
-    return answer.replace("```", "")[start.start() :] if start else ""
 
 
 def longest_parsable_prefix(text: str) -> str:
@@ -75,30 +77,34 @@ def tidy(code: str) -> str:
     if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in tree.body):
         return code.strip() + "\n"
     drop = [node for node in tree.body if _demonstrates(node)]
-    lines = code.split("\n")
+    lines: list[str | None] = [*code.split("\n")]
     for node in drop:
-        shared = [
-            n
-            for n in tree.body
-            if n not in drop and n.lineno <= (node.end_lineno or 0) and node.lineno <= (n.end_lineno or 0)
-        ]
-        if not shared:  # two statements on one line: leave both
-            lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
-    return re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines)).strip() + "\n"
+        end = node.end_lineno or node.lineno
+        others = (n for n in tree.body if n not in drop)
+        if not any(n.lineno <= end and node.lineno <= (n.end_lineno or 0) for n in others):  # else both on one line
+            lines[node.lineno - 1 : end] = [None] * (end - node.lineno + 1)
+    tidied = "\n".join(line for line in lines if line is not None).strip() + "\n"
+    return tidied if _parses(tidied) else code
 
 
 def _demonstrates(node: ast.stmt) -> bool:
     match node:
         case ast.Assert():
             return True
-        case ast.If():
-            return "__name__" in ast.unparse(node.test)
+        case ast.If(test=test) if "__name__" in ast.unparse(test):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))):
+            return name in ("main", "testmod")  # sys.setrecursionlimit(), primes.append() belong to the program
         case ast.Expr(value=ast.Call() | ast.Name() | ast.Compare()):
             return True
-        case ast.For() | ast.While():
-            return True
+        case ast.For() | ast.While() | ast.If() | ast.Assign():
+            return any(_talks(n) for n in ast.walk(node))  # a loop that fills a table belongs to the program
         case _:
             return False
+
+
+def _talks(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "input")
 
 
 def _parses(code: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,12 +37,29 @@ def generate_inputs(spec: Spec, count: int, seed: int) -> tuple[str, ...]:
             arguments = [make(rng) for make in makers]
         else:
             break
-        call = f"{spec.entry_point}({', '.join(map(repr, arguments))})"
+        call = f"{spec.entry_point}({', '.join(map(_literal, arguments))})"
         if len(call) <= _MAX_TEXT:
             found[call] = None
         if len(found) == count:
             break
     return tuple(found)
+
+
+def _literal(value: Any) -> str:
+    """`repr`, but with the items of sets in an order that is the same in every process."""
+    match value:
+        case set() if value:
+            return f"{{{', '.join(sorted(map(_literal, value)))}}}"
+        case list():
+            return f"[{', '.join(map(_literal, value))}]"
+        case tuple():
+            return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+        case dict():
+            return f"{{{', '.join(f'{_literal(k)}: {_literal(v)}' for k, v in value.items())}}}"
+        case float() if not math.isfinite(value):
+            return f"float('{value}')"
+        case _:
+            return repr(value)
 
 
 def literal_arguments(code: str, name: str) -> list[Any] | None:
@@ -122,7 +140,7 @@ def _makers(signature: str | None) -> list[Callable[[random.Random], Any]]:
     assert isinstance(function, ast.FunctionDef)
     parameters = [*function.args.posonlyargs, *function.args.args]
     annotations = [p.annotation for p in parameters]
-    if not parameters or any(a is None for a in annotations):
+    if not parameters or function.args.kwonlyargs or any(a is None for a in annotations):
         return []
     try:
         return [_maker(a) for a in annotations if a is not None]
@@ -153,6 +171,7 @@ def _maker(annotation: ast.expr) -> Callable[[random.Random], Any]:
 def _container(name: str, inner: Sequence[ast.expr]) -> Callable[[random.Random], Any]:
     fixed = [e for e in inner if not (isinstance(e, ast.Constant) and e.value is ...)]
     makers = [_maker(e) for e in fixed]
+    _refuse_nonsense(name, fixed)
     first = makers[0]
     match name:
         case "list" | "sequence" | "iterable":
@@ -171,6 +190,18 @@ def _container(name: str, inner: Sequence[ast.expr]) -> Callable[[random.Random]
             return lambda rng: rng.choice(makers)(rng)
         case _:
             raise KeyError(name)
+
+
+def _refuse_nonsense(name: str, inner: Sequence[ast.expr]) -> None:
+    """Raise KeyError at a model's slip, such as `set[list[int]]`, `dict[str]` or `tuple[()]`."""
+    if not inner or (name == "dict" and len(inner) != 2) or (name in ("set", "dict") and _is_unhashable(inner[0])):
+        raise KeyError(name)
+
+
+def _is_unhashable(annotation: ast.expr) -> bool:
+    names = {n.id.lower() for n in ast.walk(annotation) if isinstance(n, ast.Name)}
+    names |= {n.value.lower() for n in ast.walk(annotation) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return bool(names & {"list", "set", "dict", "sequence", "iterable"})
 
 
 def _integer(rng: random.Random) -> int:

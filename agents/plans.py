@@ -87,6 +87,8 @@ def _introduces(node: ast.AST) -> Iterator[str]:
             yield name
         case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
             yield name
+        case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store()):
+            yield name  # table[0] = 1
         case ast.alias(name=name, asname=asname):
             yield asname or name.split(".")[0]
         case _:
@@ -160,5 +162,7 @@ def _binds(node: ast.stmt) -> set[str]:
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return {name}
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
+            return {name}  # primes.append(2)
         case _:
-            return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            return {name for n in ast.walk(node) for name in _introduces(n)}

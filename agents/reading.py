@@ -5,32 +5,59 @@ from __future__ import annotations
 import ast
 import builtins
 import doctest
+import itertools
 import keyword
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from leafwise.agents.contracts import Spec, Task
 from leafwise.agents.errors import TaskError
 from leafwise.runtime.contracts import Check
 
-_CALL = re.compile(r"\b([A-Za-z_]\w*)\(")
+_CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 _CONNECTOR = re.compile(
-    r"`?\s*(?:==|->|=>|→|=|(?:should |must |will )?(?:return|equal|give|evaluate to|be|is)s?:?)\s*`?\s*"
+    r"`?\s*(?:==>|==|-+>|=>|→|➞|➔|=|#\s*(?:=>|->|→|==|returns?:?)?|[,;.]?\s*(?:output|result)\s*:|(?P<words>"
+    r"(?:(?:should|must|will|would) )?(?:returns?|equals?|gives?|yields?|produces?|outputs?|evaluates? to"
+    r"|(?:be|is)(?: equal to)?):?(?:\s+the\s+(?:string|list|tuple|dict|dictionary|set|number|integer|value|array))?"
+    r"))\s*`?\s*",
+    re.IGNORECASE,
 )
+_JSON = ("true", "false")
+_OPENING = ("[", "(", "{")
+_SCALAR = re.compile(
+    r"[-+]?(?:0[xX][\da-fA-F]+|0[bB][01]+|\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)(?!\w)"
+    r"|(?:None|[Tt]rue|[Ff]alse)\b|set\(\)"
+    r"""|[bBrRuU]{0,2}(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")(?!['"\w])"""
+)
+# after a value: it is only the beginning of a formula, of "1,000" or of "5-digit"
+_GOES_ON = re.compile(r"`?[ \t]*(?:[*/%^+<>]|!?[ \t]*=|-[ \t]*[\d(])|[.,]\d|\.\.|-\w|[ \t]+or\b")
+# after a number in prose: "is 3 times as large", "returns 2 values"
+_COUNTED = re.compile(
+    r"[ \t]+(?!(?:and|but|because|since|while|whereas|as|for|if|when|where|so|then|not|with|which|in)\b|\w+\()[A-Za-z]"
+)
+# before a call: its definition, or a formula that it is part of
+_BEFORE_NO_CALL = re.compile(r"(?:\bdef|\w[ \t]*[+*/%])\s*$")
 _RAISES = re.compile(r"`?\s*(?:should |must |will )?raises?\s+(?:an?\s+)?`?([A-Za-z_]\w*)`?")
 _NAMED = re.compile(
-    r"\b(?:function|method|routine)\s+(?:(?:called|named)\s+)?[`'\"]?([A-Za-z_]\w*)[`'\"]?(\([^()]*\))?", re.IGNORECASE
+    r"\b(?:function|method|routine)\s+(?P<sure>(?:called\s+|named\s+)?[`'\"]?)(?P<name>[A-Za-z_]\w*)[`'\"]?"
+    r"(?P<arguments>\([^()]*\))?",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(
+    r"\b(?:def|write|implement|create|define|complete)\s+(?P<sure>`?)(?P<name>[A-Za-z_]\w*)(?P<arguments>\([^()]*\))",
+    re.IGNORECASE,
 )
 # words that follow "function" in prose
-_PROSE = frozenset(
-    [
-        *("that", "which", "to", "for", "in", "of", "with", "called", "named", "taking", "takes", "returning"),
-        *("returns", "should", "must", "is", "and", "or", "on", "from", "using", "it", "has", "the", "a", "an", "as"),
-        *("by", "given", "body", "name"),
-    ]
+_PROSE = re.compile(
+    r"that|which|to|for|in|of|with|called|named|takes|returns|should|must|is|and|or|on|from|it|has|the|a|an|as|by|given"
+    r"|body|name|where|below|above|can|will|does|so|not|computes|calculates|accepts|gets|receives|converts|counts|finds"
+    r"|checks|prints|adds|signature|definition|\w+ing",
+    re.IGNORECASE,
 )
 _LONGEST_VALUE = 2000
+_MOST_BRACKETS = 100
+_NO_CODE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
 
 
 def read_task(statement: str, examples: Sequence[str] = (), tests: tuple[str, tuple[Check, ...]] = ("", ())) -> Task:
@@ -55,14 +82,16 @@ def read_task(statement: str, examples: Sequence[str] = (), tests: tuple[str, tu
     setup, checks = tests
     signature = find_signature(statement)
     entry_point = signature[0] if signature else find_name(statement)
-    found = _unique([*find_examples(statement), *given, *checks])
-    if entry_point is None:
-        entry_point = _most_called(found)
+    read = find_examples(statement)
+    if signature is None and not _about([*read, *given, *checks], entry_point):
+        # a word of the prose is no name if every example calls something else
+        entry_point = _most_called([*read, *given, *checks]) or entry_point
     return Task(
         statement=statement.strip(),
         entry_point=entry_point,
         signature=signature[1] if signature else None,
-        examples=tuple(_about(found, entry_point)) if entry_point else tuple(found),
+        # what the user gave as an example or a test is kept whatever it calls
+        examples=tuple(_unique([*_about(read, entry_point), *given, *checks])),
         setup=setup,
     )
 
@@ -86,34 +115,37 @@ def signature_of(function: ast.FunctionDef) -> str:
 def find_signature(text: str) -> tuple[str, str] | None:
     """Name and `def` line of the function asked for.
 
-    The last `def` wins, because the code of a task puts its helper functions first; else "function add(a, b)" is read.
+    Of the outermost `def`s the last one wins, because the code of a task puts its helper functions first; tests
+    (`test_add`, `check`) do not count. Without any, "function add(a, b)" is read.
     """
-    found = [s for at in re.finditer(r"^[ \t]*(def\s)", text, re.MULTILINE) if (s := _parse_def(text[at.start(1) :]))]
-    if found:
+    defs = list(re.finditer(r"^[ \t]*def\s", text, re.MULTILINE))
+    indents = [len(match[0].expandtabs()) for match in defs]
+    outer = [m for m, indent in zip(defs, indents, strict=True) if indent == min(indents)]
+    found = [signature for match in outer if (signature := _parse_def(text[match.start() :].lstrip()))]
+    if found := [f for f in found if not f[0].startswith("test_") and f[0] != "check"] or found:
         return found[-1]
-    for match in _NAMED.finditer(text):
-        if match[2] and (signature := _parse_def(f"def {match[1]}{match[2]}:")):
+    for match in (*_NAMED.finditer(text), *_ASKED.finditer(text)):
+        if match["arguments"] and (signature := _parse_def(f"def {match['name']}{match['arguments']}:")):
             return signature
-    inline = re.search(r"\bdef\s+\w+\(", text)
-    return _parse_def(text[inline.start() :]) if inline else None
+    return None
 
 
 def _parse_def(text: str) -> tuple[str, str] | None:
     for colon in [m.end() for m in re.finditer(r":", text[:1000])] or [0]:
         try:
             function = ast.parse(text[:colon] + " pass").body[0]
-        except (SyntaxError, ValueError, IndexError):
+            if isinstance(function, ast.FunctionDef):
+                return function.name, signature_of(function)
+        except (*_NO_CODE, IndexError):
             continue
-        if isinstance(function, ast.FunctionDef):
-            return function.name, signature_of(function)
     return None
 
 
 def find_name(text: str) -> str | None:
     """The name of the function asked for, from prose such as "a function called `add`"."""
-    for match in _NAMED.finditer(text):
-        name = match[1]
-        if name.lower() not in _PROSE and not keyword.iskeyword(name):
+    for match in (*_NAMED.finditer(text), *_ASKED.finditer(text)):
+        name = match["name"]
+        if (match["sure"] or match["arguments"] or not _PROSE.fullmatch(name)) and not keyword.iskeyword(name):
             return name
     return None
 
@@ -127,7 +159,7 @@ def called_names(code: str) -> list[str]:
     """Names of plain functions that a piece of code calls, builtins left out, outermost first."""
     try:
         tree = ast.parse(code)
-    except (SyntaxError, ValueError):
+    except _NO_CODE:
         return []
     calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     return [name for name in calls if not hasattr(builtins, name)]
@@ -138,13 +170,13 @@ def called_names(code: str) -> list[str]:
 
 def find_examples(text: str) -> list[Check]:
     """Examples in a text: doctest lines, `f(x) == y`, `f(x) -> y`, "f(x) returns y", "f(x) raises ValueError"."""
-    doctests, rest = _find_doctests(text)
-    found = list(doctests)
+    found, rest = _find_doctests(text)
     position = 0
     while match := _CALL.search(rest, position):
         position = match.end()
         call = _balanced_call(rest, match.start())
-        if call is None or rest[: match.start()].rstrip().endswith("def"):
+        line = rest[rest.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if call is None or _BEFORE_NO_CALL.search(line) or not _stands_alone(call):
             continue
         if example := _example_after(call, rest[match.start() + len(call) :]):
             found.append(example)
@@ -156,8 +188,16 @@ def _example_after(call: str, rest: str) -> Check | None:
     if raises := _RAISES.match(rest):
         return Check(code=call, raises=raises[1]) if _is_exception(raises[1]) else None
     connector = _CONNECTOR.match(rest)
-    value = _leading_literal(rest[connector.end() :]) if connector else None
-    return Check(code=call, expected=value) if value is not None else None
+    if connector is None or call.startswith("print("):
+        return None
+    rest = rest[connector.end() :]
+    value = _leading_literal(rest)
+    if value is None or _GOES_ON.match(rest[len(value) :]):
+        return None
+    counted = connector["words"] and not value.startswith(_OPENING)
+    if counted and _COUNTED.match(rest[len(value) :]):
+        return None
+    return Check(code=call, expected=value.title() if value in _JSON else value)
 
 
 def _is_exception(name: str) -> bool:
@@ -167,56 +207,77 @@ def _is_exception(name: str) -> bool:
 
 def _find_doctests(text: str) -> tuple[list[Check], str]:
     """Examples of doctest lines, and the text without them."""
-    try:
-        examples = doctest.DocTestParser().get_examples(text)
-    except ValueError:  # lines that only look like doctests
-        return [], text
     lines, found = text.split("\n"), []
-    for example in examples:
-        source, want = example.source.strip(), example.want.strip()
-        height = len(example.source.splitlines()) + len(example.want.splitlines())
-        lines[example.lineno : example.lineno + height] = [""] * height
-        if not _is_expression(source):
+    prompts = [i for i, line in enumerate(lines) if line.lstrip().startswith(">>>")]
+    for start, end in itertools.pairwise([*prompts, len(lines)]):
+        # each by itself: one line that only looks like a doctest must not hide the others
+        block = "\n".join([re.sub(r">>>(?=\S)", ">>> ", lines[start], count=1), *lines[start + 1 : end]])
+        try:
+            example = doctest.DocTestParser().get_examples(block)[0]
+        except (ValueError, IndexError):
             continue
-        if example.exc_msg:
-            found.append(Check(code=source, raises=example.exc_msg.split(":")[0].strip().split(".")[-1]))
-        elif _is_literal(want):
-            found.append(Check(code=source, expected=want))
+        height = len(example.source.splitlines())
+        if check := _check_of_doctest(example):
+            found.append(check)
+            height += len((check.expected or example.want).splitlines())
+        lines[start : start + height] = [""] * height
     return found, "\n".join(lines)
+
+
+def _check_of_doctest(example: doctest.Example) -> Check | None:
+    source, want = example.source.strip(), example.want.strip()
+    if not _is_expression(source) or not _stands_alone(source):
+        return None
+    if example.exc_msg:
+        return Check(code=source, raises=example.exc_msg.split(":")[0].strip().split(".")[-1])
+    match ast.parse(source, mode="eval").body:
+        case ast.Call(func=ast.Name(id="print"), args=[ast.expr() as printed], keywords=[]) if want:
+            return Check(code=f"str({ast.unparse(printed)})", expected=repr(want))
+    if not _is_literal(want):
+        want = want.split("\n", 1)[0].strip()  # prose may follow without an empty line
+    return Check(code=source, expected=want) if _is_literal(want) else None
+
+
+def _stands_alone(code: str) -> bool:
+    """Whether an expression calls a function to be written and needs no variable that the text only talks about."""
+    names = [node for node in ast.walk(ast.parse(code, mode="eval")) if isinstance(node, ast.Name | ast.arg)]
+    called = set(called_names(code))
+    bound = called | {n.arg if isinstance(n, ast.arg) else n.id for n in names if not _is_read(n)}
+    return bool(called) and all(n.id in bound or hasattr(builtins, n.id) for n in names if isinstance(n, ast.Name))
+
+
+def _is_read(node: ast.Name | ast.arg) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
 
 
 def _balanced_call(text: str, start: int) -> str | None:
     """The call expression that begins at `start`, up to its closing parenthesis."""
-    for end in [m.end() for m in re.finditer(r"\)", text[start : start + _LONGEST_VALUE])]:
-        code = text[start : start + end]
-        if _is_expression(code):
-            return code
-    return None
+    return _up_to("[)]", text[start : start + _LONGEST_VALUE], _is_expression)
 
 
 def _leading_literal(text: str) -> str | None:
-    """The longest Python literal that the text begins with; a value may go over several lines only inside brackets."""
+    """The Python literal that the text begins with; only a value in brackets may go over several lines."""
     text = text[:_LONGEST_VALUE]
-    if not text.startswith(("[", "(", "{")):
-        text = text.split("\n", 1)[0]
-    for end in range(len(text), 0, -1):
-        if text[end - 1].isalnum() or text[end - 1] in "\"')]}":
-            value = text[:end]
-            # "3, 4" is prose, "(3, 4)" is a tuple; "5x" is no number that the text states
-            if _is_literal(value) and not text[end : end + 1].isalnum() and _is_one_value(value):
-                return value
-    return None
+    if match := _SCALAR.match(text):
+        return match[0] if match[0] in _JSON or _is_literal(match[0]) else None
+    return _up_to("[)\\]}]", text, _is_literal) if text.startswith(_OPENING) else None
 
 
-def _is_one_value(text: str) -> bool:
-    call = ast.parse(f"f({text})", mode="eval").body
-    return isinstance(call, ast.Call) and len(call.args) == 1
+def _up_to(closing: str, text: str, accept: Callable[[str], bool]) -> str | None:
+    """The shortest acceptable beginning of the text that ends with a closing bracket."""
+    ends = itertools.islice((m.end() for m in re.finditer(closing, text)), _MOST_BRACKETS)
+    return next((text[:end] for end in ends if _may_close(text[:end]) and accept(text[:end])), None)
+
+
+def _may_close(text: str) -> bool:
+    """Whether the brackets may be closed; cheap, so that nested calls are not parsed at every bracket."""
+    return "'" in text or '"' in text or sum(map(text.count, "([{")) == sum(map(text.count, ")]}"))
 
 
 def _is_literal(text: str) -> bool:
     try:
         ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+    except _NO_CODE:
         return False
     return True
 
@@ -224,14 +285,14 @@ def _is_literal(text: str) -> bool:
 def _is_expression(code: str) -> bool:
     try:
         ast.parse(code, mode="eval")
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except _NO_CODE:
         return False
     return True
 
 
-def _about(examples: Sequence[Check], name: str) -> list[Check]:
-    """The examples that call the named function; tests of other forms (`test_add()`) are kept."""
-    return [e for e in examples if name in called_names(e.code) or (e.expected is None and e.raises is None)]
+def _about(examples: Sequence[Check], name: str | None) -> list[Check]:
+    """The examples that call the named function."""
+    return [e for e in examples if name in called_names(e.code)]
 
 
 def _unique(examples: Sequence[Check]) -> list[Check]:

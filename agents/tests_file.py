@@ -24,7 +24,7 @@ def read_tests_file(path: Path, entry_point: str | None = None) -> tuple[str, tu
         TaskError: the file is missing, is not Python, or holds no check.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"cannot read the tests file {path}: {error}", "give a Python file with asserts") from error
     return read_tests(text, str(path), entry_point)
@@ -34,7 +34,7 @@ def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -
     """Setup code and checks of a test module's text; see `read_tests_file`."""
     try:
         module = ast.parse(text)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         where = f", line {line}" if line else ""
         raise TaskError(f"the tests file {name} has a syntax error{where}", "run it with python to see it") from error
@@ -43,8 +43,9 @@ def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -
     for statement in module.body:
         found = _checks_of(statement, entry_point)
         checks += found
-        if not isinstance(statement, ast.Assert) and not _is_main_guard(statement):
+        if not isinstance(statement, ast.Assert) and not _runs_tests(statement):
             setup.append(statement)
+    checks = list(dict.fromkeys(checks))
     if not checks:
         raise TaskError(
             f"no check found in the tests file {name}", "write asserts, test_* functions or unittest.TestCase methods"
@@ -60,6 +61,8 @@ def _checks_of(statement: ast.stmt, entry_point: str | None) -> list[Check]:
             return [Check(code=f"check({entry_point})")]
         case ast.FunctionDef() if statement.name.startswith("test") and not statement.args.args:
             return [Check(code=f"{statement.name}()")]
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name)) as call) if _is_test(name):
+            return [Check(code=ast.unparse(call))]
         case ast.ClassDef() if any(ast.unparse(base).endswith("TestCase") for base in statement.bases):
             methods = [m.name for m in statement.body if isinstance(m, ast.FunctionDef) and m.name.startswith("test")]
             return [Check(code=f"{statement.name}({method!r}).debug()") for method in methods]
@@ -76,5 +79,18 @@ def check_of_assert(statement: ast.Assert) -> Check:
             return Check(code=ast.unparse(statement))
 
 
-def _is_main_guard(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test)
+def _runs_tests(statement: ast.stmt) -> bool:
+    """Whether a statement only starts the tests: as setup it would end the program, or fail before any check."""
+    match statement:
+        case ast.If(test=test):
+            return "__name__" in ast.unparse(test)
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+            return _is_test(name)
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))):
+            return name in ("main", "testmod")
+        case _:
+            return False
+
+
+def _is_test(name: str) -> bool:
+    return name.startswith("test") or name == "check"

@@ -63,10 +63,7 @@ def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver) -> Answer:
             _tell_finished(update, team)
         answer = graph.get_state(config).values.get("answer")
     except sqlite3.Error as error:
-        raise RunError(
-            f"cannot write the run's checkpoint: {error}",
-            "free some disk space; `leafwise doctor` shows where runs are kept",
-        ) from error
+        raise _checkpoint_error(error) from error
     return cast(Answer, answer)
 
 
@@ -134,12 +131,22 @@ def open_checkpoints(path: Path | None) -> Iterator[SqliteSaver]:
     try:
         connection = sqlite3.connect(path or ":memory:", check_same_thread=False)
     except sqlite3.Error as error:
-        raise RunError(f"cannot open the run's checkpoints: {error}", "is the disk full or read-only?") from error
+        raise _checkpoint_error(error) from error
     try:
         saver = SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=allowed))
         saver.setup()
         yield saver
-    except sqlite3.DatabaseError as error:
-        raise RunError(f"the run's checkpoints are unusable: {error}", "start the run again") from error
+    except sqlite3.Error as error:
+        raise _checkpoint_error(error) from error
     finally:
         connection.close()
+
+
+def _checkpoint_error(error: sqlite3.Error) -> RunError:
+    """Operational errors are the machine's (full disk, no rights); the others mean that the file is damaged."""
+    if isinstance(error, sqlite3.OperationalError):
+        return RunError(
+            f"cannot write the run's checkpoint: {error}",
+            "free some disk space, or set XDG_STATE_HOME to a place that can be written",
+        )
+    return RunError(f"the run's checkpoints are unusable: {error}", "start the run again")

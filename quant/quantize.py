@@ -125,8 +125,8 @@ def _check(header: GGUFHeader, source: Path, target: Path, mix: Mix, *, requanti
 def _run(source: Path, part: Path, mix: Mix, progress: Callable[[int, int], None] | None) -> None:
     command = [sys.executable, "-m", "leafwise.quant.native", str(source), str(part), str(mix.file_type)]
     last: list[str] = []
-    pipes: dict[str, int] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, **pipes, text=True, errors="replace") as child:
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    with child:
         assert child.stdout is not None
         try:
             for line in child.stdout:

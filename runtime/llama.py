@@ -96,6 +96,8 @@ class LlamaModel:
         parameters.n_seq_max = options.n_seq_max
         parameters.n_threads = parameters.n_threads_batch = options.threads
         parameters.kv_unified = True
+        # as llama-cpp-python's own `Llama` does, so that greedy tokens are the same
+        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.no_perf = True
         self._context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not self._context:

@@ -65,26 +65,25 @@ class LlamaEngine:
 
     def submit(self, request: Request) -> Generation:
         """See `Engine.submit`."""
-        prompt = self._prompt_tokens(request)
-        if len(prompt) + request.max_tokens > self.info.context:
-            raise ContextOverflowError(
-                f"the prompt has {len(prompt)} tokens and the answer may have {request.max_tokens}; "
-                f"together they exceed the context of {self.info.context}",
-                "shorten the prompt or the task, or use a model with a longer context",
-            )
         grammar = grammar_from_schema(request.json_schema) if request.json_schema is not None else None
-        generation = Generation(request)
-        with self._lock:  # no job may slip in between the scheduler's last look and its end
-            if self._failure is not None:
-                raise self._failure
-            if self._closing.is_set():
-                raise EngineClosedError("the engine is closed")
+        with self._lock:  # the model may not be freed between the look and the use
+            self._refuse_if_closed()
+            prompt = self._prompt_tokens(request)
+            if len(prompt) + request.max_tokens > self.info.context:
+                raise ContextOverflowError(
+                    f"the prompt has {len(prompt)} tokens and the answer may have {request.max_tokens}; "
+                    f"together they exceed the context of {self.info.context}",
+                    "shorten the prompt or the task, or use a model with a longer context",
+                )
+            generation = Generation(request)
             self._inbox.put(Job(generation, prompt, grammar, time.monotonic()))
         return generation
 
     def count_tokens(self, request: Request) -> int:
         """See `Engine.count_tokens`."""
-        return len(self._prompt_tokens(request))
+        with self._lock:
+            self._refuse_if_closed()
+            return len(self._prompt_tokens(request))
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -92,6 +91,12 @@ class LlamaEngine:
         self._inbox.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def _refuse_if_closed(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closing.is_set():
+            raise EngineClosedError("the engine is closed")
 
     def _prompt_tokens(self, request: Request) -> list[int]:
         if request.prompt is not None:
@@ -130,8 +135,8 @@ class LlamaEngine:
             while not self._inbox.empty():
                 if job := self._inbox.get():
                     scheduler.add(job)
-        scheduler.fail_all(self._failure or EngineClosedError("the engine was closed"))
-        self._model.close()
+            scheduler.fail_all(self._failure or EngineClosedError("the engine was closed"))
+            self._model.close()
 
     def _loop(self, scheduler: Scheduler) -> None:
         while not self._closing.is_set():

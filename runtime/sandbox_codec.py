@@ -24,13 +24,15 @@ MAX_TEXT = 4_000_000
 """Longest string or bytes, in characters."""
 MUTABLE = (list, dict, set, bytearray, deque)
 """Types whose content `restore` can replace."""
+MAX_NODES = 1_000_000
+"""Most values inside one value, itself included: about a second of work for both sides."""
 _SHORT = 1 << 62
 _TYPES = {
     name: value
     for name, value in vars(builtins).items()
     if isinstance(value, type) and not name.startswith("_") and value.__module__ == "builtins"
 }
-_TYPE_NAMES = {value: name for name, value in _TYPES.items() if value.__name__ == name}
+_TYPE_NAMES = {id(value): name for name, value in _TYPES.items() if value.__name__ == name}
 _CLOCK: dict[str, Any] = {t.__name__: t for t in (datetime.datetime, datetime.date, datetime.time)}
 
 
@@ -48,34 +50,38 @@ class Codec:
     Args:
         refer: gives the tree for a value that is not plain data; without it such a value raises `UncrossableError`.
         resolve: gives the value for a tag that is not plain data; without it such a tag raises `MalformedError`.
+        max_nodes: values with more values inside do not cross.
     """
 
     def __init__(
-        self, refer: Callable[[object], Tree] | None = None, resolve: Callable[[str, Tree], object] | None = None
+        self,
+        refer: Callable[[object], Tree] | None = None,
+        resolve: Callable[[str, Tree], object] | None = None,
+        max_nodes: int = MAX_NODES,
     ) -> None:
-        self._refer = refer
+        self._max_nodes = self._nodes_left = max_nodes
+        self.refer = refer
         self._resolve = resolve
 
     def encode(self, value: object, depth: int = 0) -> Tree:
         """The tree of a value. A value of a subclass of a plain type crosses as the plain type.
 
         Raises:
-            UncrossableError: not plain data, deeper than `MAX_DEPTH`, or a text longer than `MAX_TEXT`.
+            UncrossableError: not plain data, too deep, too many values, or a text longer than `MAX_TEXT`.
         """
-        if value is None or value is True or value is False:
-            return value
-        if depth > MAX_DEPTH:
-            raise UncrossableError("nested too deeply")
+        if depth == 0:
+            self._nodes_left = self._max_nodes
+        self._nodes_left -= 1
+        if depth > MAX_DEPTH or self._nodes_left < 0:
+            raise UncrossableError("nested too deeply" if depth > MAX_DEPTH else "too many values")
         for plain, encode in _ENCODERS:
             if isinstance(value, plain):
                 return encode(self, value, depth + 1)
-        if isinstance(value, type) and value in _TYPE_NAMES:
-            return {"T": _TYPE_NAMES[value]}
         if value is Ellipsis or value is NotImplemented:
             return {"E": repr(value)}
-        if self._refer is None:
+        if self.refer is None:
             raise UncrossableError(type(value).__qualname__)
-        return self._refer(value)
+        return self.refer(value)
 
     def decode(self, tree: Tree, depth: int = 0) -> Any:
         """The value of a tree.
@@ -104,6 +110,8 @@ class Codec:
 
     def each(self, items: Any, depth: int) -> list[Tree]:
         """The trees of several values."""
+        if hasattr(items, "__length_hint__") and items.__length_hint__() > self._nodes_left:
+            raise UncrossableError("too many values")
         return [self.encode(item, depth) for item in items]
 
     def all(self, trees: Tree, depth: int) -> list[Any]:
@@ -166,7 +174,16 @@ def _encode_delta(codec: Codec, value: datetime.timedelta, depth: int) -> Tree:
     return {"l": [value.days, value.seconds, value.microseconds]}
 
 
+def _encode_type(codec: Codec, value: type, depth: int) -> Tree:
+    if id(value) in _TYPE_NAMES:  # a hostile metaclass may define __eq__ and __hash__
+        return {"T": _TYPE_NAMES[id(value)]}
+    if codec.refer is None:
+        raise UncrossableError(value.__qualname__)
+    return codec.refer(value)
+
+
 _ENCODERS: tuple[tuple[Any, Callable[[Codec, Any, int], Tree]], ...] = (
+    ((bool, type(None)), lambda codec, value, depth: value),
     (int, _encode_int),
     (float, _encode_float),
     (str, _encode_str),
@@ -183,6 +200,7 @@ _ENCODERS: tuple[tuple[Any, Callable[[Codec, Any, int], Tree]], ...] = (
     (Fraction, lambda codec, value, depth: {"F": codec.each((value.numerator, value.denominator), depth)}),
     (tuple(_CLOCK.values()), _encode_clock),
     (datetime.timedelta, _encode_delta),
+    (type, _encode_type),
 )
 
 

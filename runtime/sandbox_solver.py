@@ -22,6 +22,8 @@ from leafwise.runtime.sandbox_codec import MUTABLE, Codec, Tree, UncrossableErro
 from leafwise.runtime.sandbox_wire import Link
 
 FILENAME = "solution.py"
+_MAX_CONSTANT = 10_000
+"""Values in a module constant that is sent along with the names; a larger one is sent when it is asked for."""
 _TOO_LONG = {"error": {"chain": [["builtins", "OverflowError"]], "text": "the result is too long", "args": None}}
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda function, *args, **kwargs: function(*args, **kwargs),
@@ -46,6 +48,7 @@ class _Solver:
         self._link = link
         self._objects: list[object] = []
         self._codec = Codec(self._refer, self._resolve)
+        self._constants = Codec(self._refer, self._resolve, _MAX_CONSTANT)
 
     def load(self, source: str) -> Tree:
         """Run the candidate's module; the answer describes its top-level names."""
@@ -60,7 +63,7 @@ class _Solver:
         names = {}
         for name, value in list(vars(module).items()):
             if not name.startswith("__") and not isinstance(value, types.ModuleType):
-                names[name] = self._value(value)
+                names[name] = self._value(value, self._constants)
         return {"module": self._refer(module), "names": names}
 
     def answer(self, request: Tree) -> Tree:
@@ -98,9 +101,9 @@ class _Solver:
                     changed.append([key, after])
         return changed
 
-    def _value(self, value: object) -> Tree:
+    def _value(self, value: object, codec: Codec | None = None) -> Tree:
         try:
-            return self._codec.encode(value)
+            return (codec or self._codec).encode(value)
         except (UncrossableError, RecursionError, MemoryError):
             return self._refer(value)
 

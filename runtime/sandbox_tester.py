@@ -146,7 +146,7 @@ class _Solution(types.ModuleType):
         if name not in names:
             raise AttributeError(f"the program has no top-level name {name!r}")
         held = names[name]
-        return held if isinstance(held, (Remote, type)) else getattr(module, name)
+        return held if isinstance(held, type) else getattr(module, name)
 
 
 def _may_be_given(name: str) -> bool:

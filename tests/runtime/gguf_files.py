@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 U32, STRING, ARRAY, U64 = 4, 8, 9, 10
@@ -111,3 +112,11 @@ def value(given: Any) -> bytes:
         case list():
             return struct.pack("<IIQ", ARRAY, U32, len(given)) + struct.pack(f"<{len(given)}I", *given)
     raise TypeError(given)
+
+
+def write_gguf_copy_without_template(source: Path, target: Path) -> Path:
+    """Copy a GGUF file with its chat template's key renamed, byte for byte otherwise."""
+    data = source.read_bytes()
+    assert data.count(b"tokenizer.chat_template") == 1
+    target.write_bytes(data.replace(b"tokenizer.chat_template", b"tokenizer.chat_nothing_"))
+    return target

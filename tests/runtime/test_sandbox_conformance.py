@@ -208,6 +208,14 @@ def test_equality_of_the_candidates_own_objects(sandbox: Sandbox) -> None:
         assert one(sandbox, source, code).passed, code
 
 
+def test_large_constants_and_results(sandbox: Sandbox) -> None:
+    source = "BIG = [0] * 5_000_000\nMID = list(range(50_000))\ndef f():\n    return BIG\ndef g():\n    return 1\n"
+    assert one(sandbox, source, Check(code="g()", expected="1")).passed
+    assert one(sandbox, source, "f()").observed == "<builtins.list: not plain data>"
+    assert one(sandbox, source, "assert MID[7] == 7 and len(MID) == 50_000").passed
+    assert one(sandbox, source, "import solution\nassert solution.MID == list(range(50_000))").passed
+
+
 def test_identity_of_a_returned_argument(sandbox: Sandbox) -> None:
     source = "def f(xs, copy=False):\n    xs.append(1)\n    return list(xs) if copy else xs\n"
     assert one(sandbox, source, "x = []\nassert f(x) is x and x == [1]\nassert f(x, copy=True) is not x").passed

@@ -1,0 +1,172 @@
+"""From a model's answer to a module: what small models really write, and any other text."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leafwise.agents.extract import extract_code, longest_parsable_prefix, tidy, top_level_names
+
+quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
+
+ADD = "def add(a, b):\n    return a + b\n"
+SUB = "def sub(a, b):\n    return a - b\n"
+
+LADDER = [
+    (f"```python\n{ADD}```", "fence", ADD),
+    (f"```\n{ADD}\n```", "fence", ADD),
+    (f"``` py \n{ADD}```\n", "fence", ADD),
+    (f"```python title=add.py\n{ADD}```", "fence", ADD),
+    (f"~~~python\n{ADD}~~~", "fence", ADD),
+    (f"Sure! Here is the code:\n\n```python\n{ADD}```\nIt adds.", "fence", ADD),
+    (f"```python\n{ADD}", "fence", ADD),  # the stop string was the closing fence
+    (f"```python\r\n{ADD}```".replace("\n", "\r\n"), "fence", ADD),
+    (f"1. First:\n\n   ```python\n   {ADD.replace(chr(10) + ' ', chr(10) + '    ')}   ```", "fence", ADD),
+    (f"```python\n{SUB}```\n```python\n{ADD}```", "fence", ADD),  # the first block that defines what is asked for
+    (f"```python\nadd(1, 2)\n```\n```python\n{ADD}```", "fence", ADD),
+    (f"```python\ndef add(a, b)\n```\nor rather\n```python\n{ADD}```", "fence", ADD),
+    ("```python\nimport math\n```\n```python\nx = 1\n```\n", "none", ""),
+    (f"```python\nimport math\nadd = math.fsum\n```\n```\n{SUB}```", "fence", "import math\nadd = math.fsum\n"),
+    (ADD, "bare", ADD),
+    (f"\n\n{ADD}\n\n", "bare", ADD),
+    (f"{ADD}\nThis function adds two numbers.", "prefix", ADD),
+    (f"Here you are:\n{ADD}\nHope it helps!", "prefix", ADD),
+    (f"from the task it follows that we add.\n\n{ADD}", "prefix", ADD),  # prose that begins like code
+    (f"```python\n{ADD}\nprint(add(1, 2)\n```", "prefix", ADD),
+    (f"```python\n{ADD}\ndef sub(a,", "prefix", ADD),  # cut by the token limit
+    (f"@cache\n{ADD}\nis it.", "prefix", f"@cache\n{ADD}"),
+    ("I can't do that.", "none", ""),
+    ("", "none", ""),
+    ("```python\n```", "none", ""),
+    (f"```python\n{SUB}```", "none", ""),
+    ("def add(a, b", "none", ""),
+    ("\x00", "none", ""),
+]
+
+
+@pytest.mark.parametrize(("answer", "rule", "code"), LADDER)
+def test_the_rule_that_matched_is_recorded(answer: str, rule: str, code: str) -> None:
+    found = extract_code(answer, "add")
+    assert (found.rule, found.code) == (rule, code)
+
+
+def test_blocks_together_are_tried_when_none_is_enough() -> None:
+    answer = "```python\nadd = (\n```\n```python\n    sum)\n```"
+    found = extract_code(answer, "add")
+    assert found.rule == "fences"
+    assert top_level_names(found.code) == ["add"]
+
+
+def test_without_entry_point_any_code_will_do() -> None:
+    assert extract_code("```python\nx = 1\n```").code == "x = 1\n"
+    assert extract_code(SUB, None).code == SUB
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "print(add(1, 2))",
+        "add(1, 2)",
+        "add",
+        "add(1, 2) == 3",
+        "assert add(1, 2) == 3",
+        "assert add(1, 2) == 3, (\n    'no'\n)",
+        "n = int(input('n? '))",
+        "for i in range(3):\n    print(add(i, i))",
+        "while True:\n    print(add(1, 1))",
+        "if add(1, 2) == 3:\n    print('ok')",
+        "if __name__ == '__main__':\n    import sys\n    sys.exit(add(1, 2))",
+        "import doctest\ndoctest.testmod()",
+        "import unittest\nunittest.main()",
+    ],
+)
+def test_demonstrations_are_dropped(extra: str) -> None:
+    tidied = tidy(f"{ADD}\n{extra}\n")
+    assert [type(n) for n in ast.parse(tidied).body if not isinstance(n, ast.Import)] == [ast.FunctionDef]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "LIMIT = 10\n\ndef f():\n    return LIMIT\n",
+        "import sys\n\nsys.setrecursionlimit(10_000)\n\ndef f(x):\n    return x\n",
+        "TABLE = []\nfor i in range(5):\n    TABLE.append(i)\n\ndef f(x):\n    return TABLE[x]\n",
+        "TABLE = {}\nwhile len(TABLE) < 3:\n    TABLE[len(TABLE)] = 1\n\ndef f(x):\n    return TABLE[x]\n",
+        "primes = []\nprimes.append(2)\n\ndef f():\n    return primes\n",
+        'def f():\n    return """a\n\n\n\n\n\nb"""\n',  # text inside of a string is not layout
+        '"""A module."""\n\ndef f():\n    print(1)\n',
+        "try:\n    from math import comb\nexcept ImportError:\n    comb = None\n\ndef f():\n    return comb\n",
+        "x = 1; print(x)\ndef f():\n    return x\n",  # two statements on one line: both are left
+    ],
+)
+def test_what_the_program_needs_is_kept(code: str) -> None:
+    assert tidy(code) == code
+
+
+def test_a_script_without_definitions_is_left_as_it_is() -> None:
+    assert tidy("print('Hello')\n\n") == "print('Hello')\n"
+
+
+def test_prefixes_are_whole_lines() -> None:
+    assert longest_parsable_prefix("x = 1\ny = (2\nz = 3") == "x = 1"
+    assert longest_parsable_prefix("(") == ""
+    assert longest_parsable_prefix("") == ""
+
+
+def test_top_level_names() -> None:
+    code = "import os\nx = y = 1\ndef f():\n    def g(): ...\nasync def h(): ...\nclass C:\n    z = 1\n"
+    assert top_level_names(code) == ["x", "y", "f", "h", "C"]
+
+
+LINES = st.sampled_from(
+    [
+        *(
+            "```",
+            "```python",
+            "~~~",
+            "def add(a, b):",
+            "    return a",
+            "  x",
+            "import math",
+            "from here on",
+            "@",
+            "print(1)",
+        ),
+        *(
+            "class A:",
+            "assert add(1)",
+            "if __name__ == '__main__':",
+            "    pass",
+            "x = (",
+            ")",
+            "'''",
+            "\\",
+            "",
+            "add = 1; add",
+        ),
+        *("text", "\t", "\x0c", "for i in x:", "x = 1\r", "\x00", "\ud800", "# é", "async def add(): ..."),
+    ]
+)
+ANSWERS = st.one_of(st.text(max_size=200), st.lists(LINES, max_size=14).map("\n".join))
+
+
+@quiet
+@settings(max_examples=300, deadline=None)
+@given(ANSWERS, st.sampled_from([None, "add"]))
+def test_extracted_code_always_parses_and_defines_what_was_asked_for(answer: str, entry_point: str | None) -> None:
+    found = extract_code(answer, entry_point)
+    names = top_level_names(found.code)
+    assert bool(found.code) == (found.rule != "none")
+    assert not found.code or entry_point is None or entry_point in names
+
+
+@quiet
+@settings(max_examples=150, deadline=None)
+@given(ANSWERS)
+def test_tidying_twice_changes_nothing(answer: str) -> None:
+    code = extract_code(answer).code
+    if code and tidy(code) != code:
+        assert tidy(tidy(code)) == tidy(code)

@@ -1,0 +1,259 @@
+"""Plans from a generalist's answer, and modules put together from their parts."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leafwise.agents.contracts import Spec
+from leafwise.agents.plans import assemble, implied_stubs, read_plan, stub_text
+from leafwise.runtime.contracts import Check
+
+quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
+
+
+def run(module: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "solution"}
+    exec(module, names)
+    return names
+
+
+def defined(module: str) -> list[str]:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return [node.name for node in ast.parse(module).body if isinstance(node, kinds)]
+
+
+# --- reading a plan --------------------------------------------------------------------------------------------------
+
+
+def test_stubs_become_specs_and_bodies_are_dropped() -> None:
+    answer = '''Here are the helper functions:
+
+```python
+def is_prime(n: int) -> bool:
+    """Whether n is prime. is_prime(7) == True"""
+    return secret(n)
+
+def count_digits(n: int) -> int:
+    ...
+```
+'''
+    plan = read_plan(answer, "main", [], 4)
+    assert plan.problem == ""
+    assert plan.stubs == (
+        Spec(
+            statement="Whether n is prime. is_prime(7) == True",
+            entry_point="is_prime",
+            signature="def is_prime(n: int) -> bool:",
+            examples=(Check(code="is_prime(7)", expected="True"),),
+        ),
+        Spec(statement="count digits", entry_point="count_digits", signature="def count_digits(n: int) -> int:"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "names", "problem"),
+    [
+        ("", [], "the answer holds no code that parses"),
+        ("I would split it into two functions.", [], "the answer holds no code that parses"),
+        ("```python\nx = 1\n```", [], "the answer holds no function"),
+        ("class A:\n    def f(self): ...", [], "the answer holds no function"),
+        ("def f(x): ...", ["f"], ""),
+        ("def main(x): ...", [], "main: the name is taken"),
+        ("def other(x): ...\ndef f(x): ...", ["f"], "other: the name is taken"),
+        ("def f(x): ...\ndef f(y): ...", ["f"], "f: the name is taken"),
+        ("def f(): ...", [], "f: takes no argument, so it cannot be a pure function of the input"),
+        ("def f(*xs): ...\ndef g(*, x): ...\ndef h(x, /): ...", ["f", "g", "h"], ""),
+        ("def f(**xs): ...", [], "f: takes no argument, so it cannot be a pure function of the input"),
+        ("def a(x): ...\ndef b(x): ...\ndef c(x): ...\ndef d(x): ...", ["a", "b", "c"], "d: more than 3 helpers"),
+        ("def f(x): ...\ndef g(x", ["f"], ""),  # cut by the token limit
+        ("def f(x):\n    '''Doc'''\n\ndef g(x):\n    '''Do", ["f"], ""),
+        ("1. helpers:\n\ndef f(x): ...\n\nThat is all.", ["f"], ""),
+    ],
+)
+def test_what_is_dropped_is_said(answer: str, names: list[str], problem: str) -> None:
+    plan = read_plan(answer, "main", ["other"], 3)
+    assert ([stub.entry_point for stub in plan.stubs], plan.problem) == (names, problem)
+
+
+# --- helpers that are taken for granted ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "signatures"),
+    [
+        ("def f(n):\n    return is_prime(n) and n", ["def is_prime(n):"]),
+        ("def f(n):\n    return g(n, n) + h(n + 1)", ["def g(arg1, arg2):", "def h(arg1):"]),
+        ("def f(n):\n    return g(n) + g(n + 1)", ["def g(n):"]),
+        ("def f(n):\n    return len(str(n))", []),
+        ("def f(n):\n    return f(n - 1)", []),
+        ("def f(n):\n    return g()", []),  # a helper without arguments would be no function of the input
+        ("from math import sqrt\nimport os.path as p\ndef f(n):\n    return sqrt(n) + p(n)", []),
+        ("def f(key):\n    g = key\n    return g(1) + key(2)", []),
+        ("def f(n):\n    class A: ...\n    return A(n)", []),
+        ("def f(n):\n    return [g(i) for g in n for i in n]", []),
+        ("def f(n):\n    return taken(n)", []),
+        ("def f(n):\n    return a(n) + b(n) + c(n) + d(n)", ["def a(n):", "def b(n):", "def c(n):"]),
+    ],
+)
+def test_undefined_calls_are_helpers(source: str, signatures: list[str]) -> None:
+    assert sorted(s.signature or "" for s in implied_stubs(source, ["taken"], 3)) == signatures
+
+
+def test_implied_helpers_are_described_by_their_name() -> None:
+    (stub,) = implied_stubs("def f(n):\n    return sum_of_digits(n)", [], 3)
+    assert (stub.entry_point, stub.statement) == ("sum_of_digits", "sum of digits")
+
+
+def test_a_parent_sees_signatures_and_docstrings_only() -> None:
+    specs = [
+        Spec(statement="One.\n", entry_point="a", signature="def a(x):"),
+        Spec(statement="No signature", entry_point="b"),
+        Spec(statement="Two.", entry_point="c", signature="def c(x) -> int:"),
+    ]
+    text = stub_text(specs)
+    assert text == 'def a(x):\n    """One."""\n    ...\n\ndef c(x) -> int:\n    """Two."""\n    ...'
+
+
+# --- putting a module together ---------------------------------------------------------------------------------------
+
+
+def test_imports_come_first_and_once() -> None:
+    module = assemble(
+        [
+            "import math\ndef a(x):\n    return math.floor(x)",
+            "from __future__ import annotations\nimport math\ndef b(x):\n    return math.ceil(x)",
+        ],
+        "import math\nfrom os import path\ndef f(x):\n    return a(x) + b(x)",
+    )
+    assert module.startswith("from __future__ import annotations\nimport math\nfrom os import path\n\n")
+    assert module.count("import math") == 1
+    assert run(module)["f"](1.5) == 3
+
+
+def test_the_later_definition_wins_and_is_the_only_one() -> None:
+    module = assemble(
+        ["def a(x):\n    return 1", "def a(x):\n    return 2\ndef b(x):\n    return a(x)"], "def f(x):\n    return b(x)"
+    )
+    assert defined(module) == ["a", "b", "f"]
+    assert run(module)["f"](0) == 2
+
+
+def test_the_parents_own_version_wins() -> None:
+    module = assemble(["def a(x):\n    return 1"], "def a(x):\n    return 3\ndef f(x):\n    return a(x)")
+    assert defined(module) == ["a", "f"]
+    assert run(module)["f"](0) == 3
+
+
+def test_what_nobody_mentions_is_dropped() -> None:
+    parts = [
+        "LIMIT = 3\ndef used(x):\n    return deep(x) + LIMIT",
+        "def deep(x):\n    return x",
+        "SPARE = 1\ndef unused(x):\n    return SPARE",
+    ]
+    module = assemble(parts, "def f(x):\n    return used(x)")
+    assert defined(module) == ["used", "deep", "f"]
+    assert "SPARE" not in module
+    assert run(module)["f"](1) == 4
+
+
+@pytest.mark.parametrize(
+    ("child", "value"),
+    [
+        ("table = {}\ntable[1] = 5\ndef a(x):\n    return table[x]", 5),
+        ("table = []\ntable.append(0)\ntable.append(6)\ndef a(x):\n    return table[x]", 6),
+        ("table = [0, 0]\nfor i in range(2):\n    table[i] = i + 7\ndef a(x):\n    return table[x]", 8),
+        (
+            "try:\n    from math import gcd\nexcept ImportError:\n    def gcd(x, y): ...\ndef a(x):\n    return gcd(x, 4)",
+            1,
+        ),
+        ("try:\n    import math as m\nexcept ImportError:\n    m = None\ndef a(x):\n    return m.ceil(x)", 1),
+        ("total, rest = 3, 4\ndef a(x):\n    return total + rest", 7),
+        ("total: int = 3\ntotal += 1\ndef a(x):\n    return total", 4),
+        ("class Counter:\n    start = 9\ndef a(x):\n    return Counter.start", 9),
+        ("import functools\n@functools.lru_cache\ndef a(x):\n    return 2 * x", 2),
+        ("def a(x):\n    return 1 if x < 2 else a(x - 1)", 1),
+        (
+            "def even(x):\n    return x == 0 or odd(x - 1)\ndef odd(x):\n    return x != 0 and even(x - 1)\ndef a(x):\n    return odd(x)",
+            True,
+        ),
+    ],
+)
+def test_a_child_keeps_what_its_function_needs(child: str, value: object) -> None:
+    assert run(child)["a"](1) == value
+    module = assemble([child], "def f(x):\n    return a(x)")
+    assert run(module)["f"](1) == value
+
+
+def test_without_parts_the_module_means_the_same() -> None:
+    main = '"""Doc."""\nimport math\nX = 2\n\ndef f(x):\n    """Twice."""\n    return X * math.floor(x)\n'
+    assert run(assemble([], main))["f"](1.5) == 2
+
+
+NAMES = st.sampled_from(["a", "b", "c", "main"])
+BODY = st.sampled_from(["return 1", "return x", "return x + K", "x = [x]; return len(x)"])
+STATEMENT = st.one_of(
+    st.builds("def {}(x):\n    {}".format, NAMES, BODY),
+    st.builds("def {}(x):\n    return {}(x) if x < 0 else K".format, NAMES, NAMES),
+    st.sampled_from(["K = 1", "K = 2", "import math", "from math import pi", "from __future__ import annotations"]),
+)
+MODULE = st.lists(STATEMENT, max_size=6).map("\n".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(MODULE, max_size=3), MODULE)
+def test_assembled_modules_parse_and_define_each_name_once(parts: list[str], rest: str) -> None:
+    main = f"K = 3\n{rest}\ndef main(x):\n    return x"
+    # `from __future__` may stand first only, in what is given as well
+    module = assemble(parts, main)
+    names = defined(module)
+    assert "main" in names
+    assert len(names) == len(set(names))
+    assert run(module)["main"](5) == 5
+
+
+ANSWERS = st.one_of(
+    st.text(max_size=200),
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "```python",
+                    "```",
+                    "def a(x):",
+                    "def b(",
+                    "    ...",
+                    "    '''\\ud800'''",
+                    "    '''Do. a(1) == 2'''",
+                    "x = 1",
+                ),
+                *(
+                    "def a(x: 'list[', *y, z=1) -> int: ...",
+                    "\x00",
+                    "\ud800",
+                    "text",
+                    "async def c(x): ...",
+                    "'''",
+                    "def d(x):",
+                ),
+            ]
+        ),
+        max_size=10,
+    ).map("\n".join),
+)
+
+
+@quiet
+@settings(max_examples=200, deadline=None)
+@given(ANSWERS)
+def test_reading_a_plan_never_raises(answer: str) -> None:
+    plan = read_plan(answer, "main", ["taken"], 2)
+    names = [stub.entry_point for stub in plan.stubs]
+    assert len(names) == len(set(names)) <= 2
+    assert not {"main", "taken"} & set(names)
+    assert plan.stubs or plan.problem
+    stub_text(plan.stubs)

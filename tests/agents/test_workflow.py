@@ -1,0 +1,162 @@
+"""The workflow's logic, with a scripted engine and a scripted sandbox: which steps are taken, and what comes out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from team_script import TASK, judge_by, role_of, scripted_team
+
+from leafwise.agents import Answer, AnswerStatus, Event, EventKind, RunInterrupted, Settings, asolve, solve, start
+from leafwise.runtime.contracts import Request, SandboxLevel
+from leafwise.runtime.errors import SandboxBrokenError, ScriptExhaustedError
+from leafwise.runtime.sandbox_scripted import ScriptedSandbox
+
+GOOD = "\n    return sum(x * x for x in xs)\n"
+BAD = "\n    return 0\n"
+PLAN = " square_of(x):\n    '''Return x squared.'''\n    ...\n\ndef sum_of(xs):\n    '''Return the sum.'''\n    ...\n"
+LEAVES = {"square_of": "\n    return x * x\n", "sum_of": "\n    return sum(xs)\n"}
+
+
+def leaf_reply(request: Request, _index: int) -> str:
+    return next(code for name, code in LEAVES.items() if f"def {name}" in request.continuation)
+
+
+def steps_of(events: list[Event]) -> list[str]:
+    return [e.step for e in events if e.kind is EventKind.STEP_STARTED]
+
+
+Ran = tuple[Answer, list[Event], list[Request]]
+
+
+def run(replies: dict[str, Any], sandbox: ScriptedSandbox, **settings: Any) -> Ran:
+    engine = scripted_team(replies)
+    started = start(TASK, model=engine, sandbox=sandbox, settings=Settings(**settings))
+    events = list(started)
+    return started.result(), events, engine.requests
+
+
+def test_drafts_that_pass_and_agree_end_the_task() -> None:
+    answer, events, _ = run({"draft": GOOD, "tester": "[1]) == 1"}, judge_by(lambda s: "x * x" in s))
+    assert steps_of(events) == ["draft:root", "select:root"]
+    assert answer.status is AnswerStatus.PASSED
+    assert answer.origin == "draft"
+    assert "Passed 1 example" in answer.statement
+    assert answer.sandbox is SandboxLevel.SCRIPTED
+
+
+def test_direct_is_one_greedy_answer_and_nothing_else() -> None:
+    answer, events, requests = run({"draft": BAD}, judge_by(lambda s: False), strategy="direct")
+    assert steps_of(events) == ["draft:root", "select:root"]
+    assert [(r.n, r.sampling.temperature) for r in requests] == [(1, 0.0)]
+    assert answer.status is AnswerStatus.FAILED
+
+
+def test_a_hard_task_is_planned_solved_leaves_first_and_composed() -> None:
+    replies = {
+        "draft": BAD,
+        "tester": "nothing",
+        "generalist": PLAN,
+        "leaf": leaf_reply,
+        "compose": "\n    return sum_of([square_of(x) for x in xs])\n",
+    }
+    answer, events, requests = run(replies, judge_by(lambda s: "square_of" in s or "def sum_of" in s))
+    assert sorted(steps_of(events)) == sorted(
+        ["draft:root", "plan:root", "leaf:root.1", "leaf:root.2", "compose:root", "select:root"]
+    )
+    assert answer.status is AnswerStatus.PASSED
+    assert answer.origin == "compose"
+    assert [node.id for node in answer.nodes] == ["root", "root.1", "root.2"]
+    scope: dict[str, Any] = {}
+    exec(answer.code, scope)  # our own text, from this file
+    assert scope["total"]([1, 2]) == 5
+    composing = next(r.messages[0].content for r in requests if role_of(r) == "compose")
+    assert "Return x squared." in composing
+    assert "x * x" not in composing, "a parent's coder never sees its children's bodies"
+
+
+def test_a_draft_that_lacks_helpers_is_the_plan_and_composes_without_another_word() -> None:
+    draft = "\n    return sum_of([square_of(x) for x in xs])\n"
+    replies = {"draft": draft, "tester": "nothing", "leaf": leaf_reply, "compose": BAD}
+    answer, events, requests = run(replies, judge_by(lambda s: s.count("def ") == 3 or "def total" not in s))
+    assert not any(role_of(r) == "generalist" for r in requests)
+    assert "compose:root" in steps_of(events)
+    assert answer.status is AnswerStatus.PASSED
+    assert "def square_of" in answer.code
+
+
+def test_a_failing_answer_is_repaired_with_evidence_and_the_best_is_kept() -> None:
+    replies = {
+        "draft": BAD,
+        "tester": "?",
+        "generalist": "no code",
+        "critic": "It returns zero.",
+        "repair": f"def total(xs):{GOOD}",
+    }
+    answer, events, requests = run(replies, judge_by(lambda s: "x * x" in s))
+    assert steps_of(events) == ["draft:root", "plan:root", "repair:root", "select:root"]
+    assert answer.origin == "repair"
+    prompt = next(r.messages[0].content for r in requests if role_of(r) == "repair")
+    assert "`total([1, 2])` should give `5`, but it gives `0`" in prompt
+    assert "It returns zero." in prompt
+
+
+def test_repair_stops_when_nothing_improves_and_the_draft_comes_out() -> None:
+    replies = {"draft": BAD, "tester": "?", "generalist": "?", "critic": "Hm.", "repair": f"def total(xs):{BAD}"}
+    answer, events, _ = run(replies, judge_by(lambda s: False), repair_rounds=5)
+    assert steps_of(events).count("repair:root") == 1
+    assert answer.status is AnswerStatus.FAILED
+    assert answer.code.startswith("def total(xs):")
+    assert "Fails: 0 of 1 example" in answer.statement
+
+
+def test_useless_answers_everywhere_still_give_an_answer() -> None:
+    answer, _, _ = run(dict.fromkeys(("draft", "tester", "generalist", "critic", "repair"), "I can't."), judge_by(bool))
+    assert answer.status is AnswerStatus.FAILED
+    assert answer.code == ""
+    assert answer.statement == "The model wrote nothing that could be read as code."
+
+
+def test_a_spent_token_budget_ends_the_run_with_the_best_so_far() -> None:
+    answer, events, requests = run({"draft": BAD, "tester": "?"}, judge_by(lambda s: False), max_tokens=16)
+    assert "plan:root" not in steps_of(events)
+    assert answer.ended_by == "tokens"
+    assert sum(r.n * r.max_tokens for r in requests) <= 16 * 2
+    assert "token budget" in answer.statement
+
+
+def test_what_the_machinery_does_wrong_is_an_error_and_not_an_answer() -> None:
+    def broken(_program: object) -> Any:
+        raise SandboxBrokenError("the worker died")
+
+    with pytest.raises(SandboxBrokenError):
+        solve(TASK, model=scripted_team({"draft": GOOD, "tester": "?"}), sandbox=ScriptedSandbox(broken))
+    from leafwise.runtime.scripted import ScriptedEngine
+
+    with pytest.raises(ScriptExhaustedError):
+        solve(TASK, model=ScriptedEngine([]), sandbox=judge_by(bool))
+
+
+def test_cancelling_interrupts_a_run() -> None:
+    def cancel(_request: Request, _index: int) -> str:
+        started.cancel()
+        return GOOD
+
+    started = start(TASK, model=scripted_team({"draft": cancel, "tester": "?"}), sandbox=judge_by(bool))
+    with pytest.raises(RunInterrupted, match="stopped"):
+        started.result(timeout=20)
+
+
+def test_asyncio_gives_the_same_answer() -> None:
+    async def use() -> Answer:
+        return await asolve(TASK, model=scripted_team({"draft": GOOD, "tester": "?"}), sandbox=judge_by(lambda s: True))
+
+    assert asyncio.run(use()).status is AnswerStatus.PASSED
+
+
+def test_seeds_depend_on_the_place_and_not_on_the_order() -> None:
+    def seeds(seed: int) -> set[int]:
+        return {r.seed for r in run({"draft": GOOD, "tester": "?"}, judge_by(lambda s: True), seed=seed)[2]}
+
+    assert seeds(1) == seeds(1) != seeds(2)
