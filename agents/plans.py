@@ -65,8 +65,9 @@ def implied_stubs(source: str, taken: Iterable[str], breadth: int) -> tuple[Spec
     tree = ast.parse(source)
     known = {name for node in ast.walk(tree) for name in _introduces(node)} | set(taken)
     stubs: dict[str, Spec] = {}
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for node in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):  # as read, so that the first are kept
+        if not (isinstance(node.func, ast.Name) and node.args):
             continue
         name = node.func.id
         if name not in known and not hasattr(builtins, name) and len(stubs) < breadth:

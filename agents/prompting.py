@@ -13,8 +13,6 @@ from leafwise.agents.errors import PromptError
 _ENVIRONMENT = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     autoescape=False,
-    trim_blocks=True,
-    lstrip_blocks=True,
     keep_trailing_newline=False,
 )
 

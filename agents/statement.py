@@ -30,7 +30,7 @@ def _claim(evidence: Evidence | None) -> str:
     if passed == total:
         return f"Passed {_count(total, 'example')} from the task.{_generated(evidence)} Nothing else was checked."
     failure = evidence.failure
-    why = f" First failure: {failure.code} gives {failure.observed}, not {failure.expected}." if failure else ""
+    why = f" First failure: {failure.code}: expected {failure.expected}, got {failure.observed}." if failure else ""
     return f"Fails: {passed} of {_count(total, 'example')} from the task passed.{why}{_generated(evidence)}"
 
 

@@ -84,7 +84,7 @@ def test_check_without_a_known_entry_point_is_no_check() -> None:
     "text", ["", "# nothing", "import math", "def helper(x): ...", "def test_a(fixture): ...", "f(1)"]
 )
 def test_a_file_without_checks_is_refused(text: str) -> None:
-    with pytest.raises(TaskError, match="no check found in the tests file mine.py"):
+    with pytest.raises(TaskError, match=r"no check found in the tests file mine\.py"):
         read_tests(text, "mine.py")
 
 
