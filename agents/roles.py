@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -209,17 +210,36 @@ def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure
 
 
 def is_code(spec: Spec) -> bool:
-    """Whether the statement is Python (a signature with a docstring) rather than prose."""
-    return any(line.startswith(("def ", "from ", "import ", "class ")) for line in spec.statement.splitlines()[:3])
+    """Whether the statement is Python (a signature, with or without a docstring) rather than prose."""
+    text = textwrap.dedent(spec.statement).rstrip()
+    for module in (text, f"{text}\n    pass"):
+        try:
+            body = ast.parse(module).body
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            continue
+        return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in body)
+    return False
 
 
 def failure_text(failure: Failure) -> str:
     """The evidence, in the words of the repair prompt."""
     where = f" (raised at line {failure.line})" if failure.line else ""
-    return f"`{failure.code}` should give `{failure.expected}`, but it gives `{failure.observed}`{where}."
+    return f"It fails at `{failure.code}`: expected {failure.expected}, got {failure.observed}{where}."
 
 
 def _shown(spec: Spec) -> str:
-    """Examples that the statement does not contain already, as asserts."""
-    hidden = [e for e in spec.examples if e.code not in spec.statement and e.expected is not None]
-    return "\n".join(f"assert {e.code} == {e.expected}" for e in hidden[:_SHOWN_EXAMPLES])
+    """Examples that the statement does not contain already, as a tests file would have them."""
+    hidden = [e for e in spec.examples if e.code not in spec.statement][:_SHOWN_EXAMPLES]
+    return "\n".join(_shown_example(example, spec.setup) for example in hidden)
+
+
+def _shown_example(example: Check, setup: str) -> str:
+    if example.expected is not None:
+        return f"assert {example.code} == {example.expected}"
+    if example.raises is not None:
+        return f"{example.code}  # raises {example.raises}"
+    for node in ast.parse(setup).body:
+        # a call of a test function says nothing: its body does
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and example.code.startswith(f"{node.name}("):
+            return ast.unparse(node)
+    return example.code

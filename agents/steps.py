@@ -78,7 +78,7 @@ def initial_state(task: Task) -> State:
 def situation(state: State, settings: Settings, *, exhausted: bool) -> Situation:
     """What the policy may know of a state."""
     winner = best(state["candidates"])
-    done = {step.partition(":")[::2] for step in state["finished"]}
+    done = [step.partition(":")[::2] for step in state["finished"]]
     return Situation(
         settings=settings,
         nodes=state["nodes"],

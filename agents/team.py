@@ -152,6 +152,7 @@ class Team:
             EventKind.CALL,
             place,
             f"{role}: {usage.completion_tokens} tokens in {usage.seconds:.1f} s",
+            request=id(generation),
             role=role,
             prompt=request.messages[0].content,
             continuation=request.continuation,
@@ -172,7 +173,7 @@ class Team:
                     generation.cancel()
                 if time.monotonic() - told > 0.1:
                     told = time.monotonic()
-                    self.emit(EventKind.TOKENS, place, tokens=sum(counts))
+                    self.emit(EventKind.TOKENS, place, request=id(generation), tokens=sum(counts))
             completion = generation.result()
         except EngineClosedError as error:
             raise (RunInterrupted("the run was stopped") if self.stop.is_set() else error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 from leafwise.agents.errors import TaskError
@@ -41,6 +42,8 @@ def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -
     setup: list[ast.stmt] = []
     checks: list[Check] = []
     for statement in module.body:
+        if _imports_the_answer(statement, name, entry_point):
+            continue
         found = _checks_of(statement, entry_point)
         checks += found
         if not isinstance(statement, ast.Assert) and not _runs_tests(statement):
@@ -51,6 +54,29 @@ def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -
             f"no check found in the tests file {name}", "write asserts, test_* functions or unittest.TestCase methods"
         )
     return ast.unparse(ast.Module(body=setup, type_ignores=[])), tuple(checks)
+
+
+def _imports_the_answer(statement: ast.stmt, name: str, entry_point: str | None) -> bool:
+    """Whether a statement imports the function under test, whose names the sandbox provides.
+
+    Raises:
+        TaskError: it imports something else that the sandbox does not have.
+    """
+    match statement:
+        case ast.Import(names=names):
+            modules = [alias.name.split(".")[0] for alias in names]
+        case ast.ImportFrom(module=str(module), names=names):
+            if entry_point in [alias.name for alias in names]:
+                return True
+            modules = [module.split(".")[0]]
+        case _:
+            return False
+    if foreign := [m for m in modules if m not in sys.stdlib_module_names and m != "solution"]:
+        raise TaskError(
+            f"the tests file {name} imports {foreign[0]}, which the sandbox does not have",
+            "use asserts and the standard library only; the answer's functions can be imported from solution",
+        )
+    return False
 
 
 def _checks_of(statement: ast.stmt, entry_point: str | None) -> list[Check]:

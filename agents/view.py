@@ -121,7 +121,7 @@ class Progress:
     title: str = ""
     lines: dict[str, _Line] = field(default_factory=dict)
     tokens: int = 0
-    live: dict[str, int] = field(default_factory=dict)
+    live: dict[int, int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     def feed(self, event: Event) -> None:
@@ -136,9 +136,9 @@ class Progress:
             case EventKind.STEP_FINISHED:
                 line.step = ""
             case EventKind.TOKENS:
-                self.live[event.step] = event.data["tokens"]
+                self.live[event.data["request"]] = event.data["tokens"]
             case EventKind.CALL:
-                self.live.pop(event.step, None)
+                self.live.pop(event.data["request"], None)
                 self.tokens += event.data["usage"]["completion_tokens"]
             case _:
                 _update(line, event)

@@ -49,13 +49,24 @@ def dispatch(arguments: list[str]) -> int:
     commands = find_commands()
     if name not in commands:
         raise UsageError(f"no command {name!r}", _did_you_mean(name, list(commands)))
-    _configure_logging()
+    _configure_process()
     return _load(commands[name])(rest)
 
 
-def _configure_logging() -> None:
-    """Warnings to standard error as lines; LEAFWISE_LOG=debug (or info) shows more, llama.cpp's own words included."""
+def _configure_process() -> None:
+    """What holds for the whole process: logging, warnings, and how OpenMP waits.
+
+    Warnings go to standard error as lines; LEAFWISE_LOG=debug (or info) shows more, llama.cpp's own words included.
+    """
     import logging
+    import warnings
+
+    # llama.cpp's threads wait for each other some 300 times a token. Spinning is right for microseconds only: on a busy
+    # machine it burns the very core that the other thread is waiting for. Read by libgomp when llama.cpp is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # parsing what a model wrote must not print about its bad escapes
+    warnings.filterwarnings("ignore", category=SyntaxWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
 
     name = os.environ.get("LEAFWISE_LOG", "warning").upper()
     level = logging.getLevelNamesMapping().get(name)

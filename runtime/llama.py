@@ -1,4 +1,4 @@
-"""The binding to llama.cpp: the only module of the runtime that imports `llama_cpp`.
+"""The binding to llama.cpp; only this module and `llama_sampler` import `llama_cpp`.
 
 `LlamaModel` owns a model and one context with a unified KV cache in which several sequences live. It is not
 thread-safe: the scheduler thread of `llama_engine` owns it.
@@ -7,7 +7,6 @@ thread-safe: the scheduler thread of `llama_engine` owns it.
 from __future__ import annotations
 
 import ctypes
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +15,8 @@ from typing import Any, NamedTuple
 
 import llama_cpp
 import numpy as np
-from llama_cpp import llama_grammar
 
-from leafwise.runtime.contracts import Sampling
-from leafwise.runtime.errors import EngineCrashedError, GrammarError, ModelFileError
+from leafwise.runtime.errors import EngineCrashedError, ModelFileError
 
 log = logging.getLogger("leafwise.llama_cpp")
 
@@ -76,17 +73,17 @@ class LlamaModel:
         llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         self.options = options
-        self._context: Any = None
+        self.context: Any = None
         parameters = llama_cpp.llama_model_default_params()
         parameters.use_extra_bufts = not options.safe
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
-        if not self._model:
+        self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        if not self.model:
             raise ModelFileError(
                 f"llama.cpp cannot load {path.name}",
                 "`leafwise models show` reads its header; LEAFWISE_LOG=debug shows llama.cpp's reason",
             )
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
+        self.vocab = llama_cpp.llama_model_get_vocab(self.model)
+        self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
         self._open_context()
 
     def _open_context(self) -> None:
@@ -99,13 +96,13 @@ class LlamaModel:
         # as llama-cpp-python's own `Llama` does, so that greedy tokens are the same
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.no_perf = True
-        self._context = llama_cpp.llama_init_from_model(self._model, parameters)
-        if not self._context:
+        self.context = llama_cpp.llama_init_from_model(self.model, parameters)
+        if not self.context:
             self.close()
             raise EngineCrashedError(
                 f"llama.cpp could not make a context of {options.context} tokens", "ask for a smaller --context"
             )
-        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._memory = llama_cpp.llama_get_memory(self.context)
         self._batch = llama_cpp.llama_batch_init(options.n_batch, 0, 1)
 
     # the file
@@ -113,7 +110,7 @@ class LlamaModel:
     @property
     def training_context(self) -> int:
         """Tokens of context that the model was trained for."""
-        return int(llama_cpp.llama_model_n_ctx_train(self._model))
+        return int(llama_cpp.llama_model_n_ctx_train(self.model))
 
     @property
     def architecture(self) -> str:
@@ -123,17 +120,17 @@ class LlamaModel:
     @property
     def chat_template(self) -> str | None:
         """The Jinja text in the file, if it has one."""
-        found: bytes | None = llama_cpp.llama_model_chat_template(self._model, None)
+        found: bytes | None = llama_cpp.llama_model_chat_template(self.model, None)
         return found.decode("utf-8", "replace") if found else None
 
     def token_text(self, which: str) -> str:
         """Text of the `bos` or `eos` token; empty if the model has none."""
-        token = getattr(llama_cpp, f"llama_vocab_{which}")(self._vocab)
+        token = getattr(llama_cpp, f"llama_vocab_{which}")(self.vocab)
         return self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
     def _metadata(self, key: str) -> str:
         buffer = ctypes.create_string_buffer(256)
-        size = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        size = llama_cpp.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
 
     # tokens
@@ -150,7 +147,7 @@ class LlamaModel:
         size = len(data) + 8
         while True:
             buffer = (llama_cpp.llama_token * size)()
-            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, size, add_special, parse_special)
+            count = llama_cpp.llama_tokenize(self.vocab, data, len(data), buffer, size, add_special, parse_special)
             if count >= 0:
                 return list(buffer[:count])
             size = -count
@@ -160,14 +157,14 @@ class LlamaModel:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            count = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, size, 0, special)
             if count >= 0:
                 return buffer.raw[:count]
             size = -count
 
     def ends(self, token: int) -> bool:
         """Whether this token ends a turn or the text."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
 
     # computing
 
@@ -185,13 +182,13 @@ class LlamaModel:
             batch.n_seq_id[i] = 1
             batch.seq_id[i][0] = row.sequence
             batch.logits[i] = row.wants_logits
-        status = llama_cpp.llama_decode(self._context, batch)
+        status = llama_cpp.llama_decode(self.context, batch)
         if status != 0:
             raise EngineCrashedError(f"llama.cpp failed to decode a batch (status {status})", "start again")
 
     def logprob(self, row: int, token: int) -> float:
         """Natural-log probability of a token after the given row of the last batch, at temperature 1."""
-        pointer = llama_cpp.llama_get_logits_ith(self._context, row)
+        pointer = llama_cpp.llama_get_logits_ith(self.context, row)
         logits = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
         top = float(logits.max())
         return float(logits[token]) - top - float(np.log(np.exp(logits - top).sum()))
@@ -206,78 +203,13 @@ class LlamaModel:
 
     def close(self) -> None:
         """Free everything. Closing twice is fine."""
-        if self._context:
+        if self.context:
             llama_cpp.llama_batch_free(self._batch)
-            llama_cpp.llama_free(self._context)
-            self._context = None
-        if self._model:
-            llama_cpp.llama_model_free(self._model)
-            self._model = None
-
-    def sampler(self, sampling: Sampling, seed: int, grammar: str | None) -> Sampler:
-        """A sampler of its own for one sequence.
-
-        Args:
-            sampling: what to do with the distribution.
-            seed: of the draw.
-            grammar: GBNF text that the tokens must follow.
-
-        Raises:
-            GrammarError: llama.cpp does not take the grammar.
-        """
-        return Sampler(self, sampling, seed, grammar)
-
-
-class Sampler:
-    """A llama.cpp sampler chain: grammar, top-k, top-p, min-p, temperature, draw."""
-
-    def __init__(self, model: LlamaModel, sampling: Sampling, seed: int, grammar: str | None) -> None:
-        self._model = model
-        self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
-        if grammar is not None:
-            self._add(llama_cpp.llama_sampler_init_grammar(model._vocab, grammar.encode(), b"root"))
-        if sampling.temperature == 0.0:
-            self._add(llama_cpp.llama_sampler_init_greedy())
-            return
-        if sampling.top_k:
-            self._add(llama_cpp.llama_sampler_init_top_k(sampling.top_k))
-        if sampling.top_p < 1.0:
-            self._add(llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
-        if sampling.min_p > 0.0:
-            self._add(llama_cpp.llama_sampler_init_min_p(sampling.min_p, 1))
-        self._add(llama_cpp.llama_sampler_init_temp(sampling.temperature))
-        self._add(llama_cpp.llama_sampler_init_dist(seed))
-
-    def _add(self, sampler: Any) -> None:
-        if not sampler:
-            self.free()
-            raise GrammarError("llama.cpp does not accept the grammar made from the JSON schema", "simplify the model")
-        llama_cpp.llama_sampler_chain_add(self._chain, sampler)
-
-    def sample(self, row: int) -> int:
-        """Draw the token that follows the given row of the last batch, and advance the grammar by it."""
-        return int(llama_cpp.llama_sampler_sample(self._chain, self._model._context, row))
-
-    def free(self) -> None:
-        """Free the chain. Freeing twice is fine."""
-        if self._chain:
-            llama_cpp.llama_sampler_free(self._chain)
-            self._chain = None
-
-
-def grammar_from_schema(schema: dict[str, Any]) -> str:
-    """A GBNF grammar for JSON texts of the given JSON schema.
-
-    Raises:
-        GrammarError: the schema uses something that has no grammar.
-    """
-    try:
-        return str(llama_grammar.json_schema_to_gbnf(json.dumps(schema)))
-    # the converter raises whatever it stumbles over: KeyError, TypeError, AssertionError, RecursionError ...
-    except Exception as error:
-        raise GrammarError(
-            f"no grammar can be made from this JSON schema: {type(error).__name__}: {error}", "simplify the model"
-        ) from error
+            llama_cpp.llama_free(self.context)
+            self.context = None
+        if self.model:
+            llama_cpp.llama_model_free(self.model)
+            self.model = None
 
 
 def system_info() -> str:

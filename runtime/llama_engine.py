@@ -18,8 +18,10 @@ from leafwise.runtime.errors import (
     EngineCrashedError,
     LeafwiseError,
 )
-from leafwise.runtime.llama import LlamaModel, grammar_from_schema
-from leafwise.runtime.scheduler import Job, Scheduler
+from leafwise.runtime.jobs import Job
+from leafwise.runtime.llama import LlamaModel
+from leafwise.runtime.llama_sampler import grammar_from_schema
+from leafwise.runtime.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 

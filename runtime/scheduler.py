@@ -13,63 +13,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
 
-from leafwise.runtime.contracts import Completion, FinishReason, Piece, Sample, Usage
-from leafwise.runtime.engine import Generation
+from leafwise.runtime.contracts import FinishReason, Piece, Sample
 from leafwise.runtime.errors import GrammarError, LeafwiseError
-from leafwise.runtime.llama import LlamaModel, Row, Sampler
+from leafwise.runtime.jobs import Job, Prefix, Running
+from leafwise.runtime.llama import LlamaModel, Row
+from leafwise.runtime.llama_sampler import Sampler
 from leafwise.runtime.text import TextAssembler
-
-
-@dataclass(eq=False)
-class Prefix:
-    """A sequence that holds the computed beginning of a prompt."""
-
-    sequence: int
-    tokens: list[int] = field(default_factory=list)
-    users: int = 0
-    last_used: float = 0.0
-
-
-@dataclass(eq=False)
-class Job:
-    """A request on its way through the scheduler."""
-
-    generation: Generation
-    prompt: list[int]
-    grammar: str | None
-    submitted: float
-    prefix: Prefix | None = None
-    cached_tokens: int = 0
-    started: int = 0
-    first_token: float | None = None
-    samples: dict[int, Sample] = field(default_factory=dict)
-
-    def ending(self) -> FinishReason | None:
-        """Why the job has to end now, if it has to."""
-        deadline = self.generation.request.deadline
-        if self.generation.cancelled:
-            return FinishReason.CANCELLED
-        if deadline is not None and time.monotonic() - self.submitted >= deadline:
-            return FinishReason.DEADLINE
-        return None
-
-
-@dataclass(eq=False)
-class Running:
-    """One sample that is being generated."""
-
-    job: Job
-    index: int
-    sequence: int
-    position: int
-    token: int
-    sampler: Sampler
-    assembler: TextAssembler
-    text: str = ""
-    tokens: int = 0
-    logprob: float = 0.0
 
 
 class Scheduler:
@@ -214,7 +164,7 @@ class Scheduler:
                 return
             index, length = job.started, len(job.prompt)
             try:
-                sampler = self._model.sampler(request.sampling, (request.seed + index) % 2**32, job.grammar)
+                sampler = Sampler(self._model, request.sampling, (request.seed + index) % 2**32, job.grammar)
             except GrammarError as error:
                 self._end_job(job, error)
                 return
@@ -284,19 +234,7 @@ class Scheduler:
             self._jobs.remove(job)
         if job.prefix is not None:
             job.prefix.users, job.prefix.last_used = 0, time.monotonic()
-        job.generation.finish(error or _completion(job))
-
-
-def _completion(job: Job) -> Completion:
-    samples = tuple(job.samples[i] for i in sorted(job.samples))
-    usage = Usage(
-        prompt_tokens=len(job.prompt),
-        cached_tokens=job.cached_tokens,
-        completion_tokens=sum(s.tokens for s in samples),
-        seconds=time.monotonic() - job.submitted,
-        first_token_seconds=None if job.first_token is None else job.first_token - job.submitted,
-    )
-    return Completion(samples=samples, usage=usage)
+        job.generation.finish(error or job.completion())
 
 
 def _common_length(left: list[int], right: list[int]) -> int:

@@ -53,6 +53,8 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for kind in ("cache", "state", "data", "config"):
             patch.setenv(f"XDG_{kind.upper()}_HOME", str(root / kind))
+        # as the command line does: beside other work, spinning threads make the model many times slower
+        patch.setenv("GOMP_SPINCOUNT", "1000")
         for name in ("HF_HUB_OFFLINE", "HF_ENDPOINT", "LEAFWISE_DEBUG", "CMAKE_ARGS"):
             patch.delenv(name, raising=False)
         yield

@@ -66,10 +66,10 @@ def test_any_answer_of_the_tester_can_be_read(answer: str) -> None:
 @pytest.mark.parametrize(
     ("failure", "text"),
     [
-        (Failure(code="f(1)", expected="2", observed="3"), "`f(1)` should give `2`, but it gives `3`."),
+        (Failure(code="f(1)", expected="2", observed="3"), "It fails at `f(1)`: expected 2, got 3."),
         (
             Failure(code="f(1)", expected="2", observed="TypeError: no", line=4),
-            "`f(1)` should give `2`, but it gives `TypeError: no` (raised at line 4).",
+            "It fails at `f(1)`: expected 2, got TypeError: no (raised at line 4).",
         ),
     ],
 )
@@ -86,6 +86,9 @@ def test_failures_in_the_words_of_the_repair_prompt(failure: Failure, text: str)
         ("class A:\n    ...", True),
         ("Write a function f(x).", False),
         ("Write this:\n\n\n\ndef f(x):", False),
+        ("import the data from a list of numbers and return the largest", False),
+        ("from a list of numbers", False),
+        ("async def f(x):", True),
         ("define f", False),
         ("", False),
     ],

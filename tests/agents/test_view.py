@@ -47,8 +47,8 @@ STARTED = event(EventKind.RUN_STARTED, text="Write add [bold]", task={"entry_poi
 RUN = [
     STARTED,
     event(EventKind.STEP_STARTED, "draft:root"),
-    event(EventKind.TOKENS, "draft:root", tokens=30),
-    event(EventKind.CALL, "draft:root", text="coder: 6 samples", usage={"completion_tokens": 40}),
+    event(EventKind.TOKENS, "draft:root", request=1, tokens=30),
+    event(EventKind.CALL, "draft:root", text="coder: 6 samples", request=1, usage={"completion_tokens": 40}),
     event(EventKind.CANDIDATE, "draft:root", **evidence(passed=1)),
     event(EventKind.CANDIDATE, "draft:root", **evidence(loads=False, detail="NameError: [x]")),
     event(EventKind.STEP_FINISHED, "draft:root"),

@@ -98,7 +98,7 @@ def test_a_failing_answer_is_repaired_with_evidence_and_the_best_is_kept() -> No
     assert steps_of(events) == ["draft:root", "plan:root", "repair:root", "select:root"]
     assert answer.origin == "repair"
     prompt = next(r.messages[0].content for r in requests if role_of(r) == "repair")
-    assert "`total([1, 2])` should give `5`, but it gives `0`" in prompt
+    assert "fails at `total([1, 2])`: expected 5, got 0." in prompt
     assert "It returns zero." in prompt
 
 
