@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypedDict
 
 from leafwise.agents import roles
+from leafwise.agents.candidates import examine_all, settled, tell
 from leafwise.agents.contracts import (
     ROOT,
     Answer,
@@ -16,7 +17,6 @@ from leafwise.agents.contracts import (
     Evidence,
     Node,
     NodeState,
-    Origin,
     Plan,
     Settings,
     Spec,
@@ -24,9 +24,8 @@ from leafwise.agents.contracts import (
     Task,
 )
 from leafwise.agents.extract import Extraction
-from leafwise.agents.inputs import generate_inputs
 from leafwise.agents.plans import assemble, implied_stubs
-from leafwise.agents.policy import Situation, Step, settles
+from leafwise.agents.policy import Situation, Step
 from leafwise.agents.selection import agreement, best, rank
 from leafwise.agents.statement import describe
 from leafwise.agents.team import Place, Team
@@ -103,13 +102,13 @@ def draft(state: State, team: Team, place: Place) -> Update:
     alone = team.settings.strategy == "direct"
     tester = None if alone else roles.ask_tester(team, place, spec)
     written = roles.Coder(team, place, spec).draft(1 if alone else team.settings.drafts)
-    candidates = _examine(team, place, spec, "draft", written)
-    if tester is not None and _settled(spec, candidates, team.settings):
+    candidates = examine_all(team, place, spec, "draft", written)
+    if tester is not None and settled(spec, candidates, team.settings):
         tester.cancel()  # the drafts settle it: checks would decide nothing
     checks = roles.receive_checks(team, place, spec, tester)
     if checks:
-        candidates = _examine(team, place, spec, "draft", written, checks)
-    _tell(team, place, written, candidates)
+        candidates = examine_all(team, place, spec, "draft", written, checks)
+    tell(team, place, written, candidates)
     return {"checks": {ROOT: checks}, "candidates": candidates, "tried": len(candidates)}
 
 
@@ -139,8 +138,8 @@ def leaf(state: State, team: Team, place: Place) -> Update:
     tester = roles.ask_tester(team, place, node.spec)
     written = roles.Coder(team, place, node.spec).leaf(team.settings.leaf_samples, _purpose(state["task"]))
     checks = roles.receive_checks(team, place, node.spec, tester)
-    candidates = _examine(team, place, node.spec, "leaf", written, checks)
-    _tell(team, place, written, candidates)
+    candidates = examine_all(team, place, node.spec, "leaf", written, checks)
+    tell(team, place, written, candidates)
     return {
         "nodes": {node.id: _decided(node, best(candidates))},
         "checks": {node.id: checks},
@@ -157,8 +156,8 @@ def compose(state: State, team: Team, place: Place) -> Update:
     written += _waiting_drafts(state, node, {str(child.spec.entry_point) for child in usable})
     parts = [child.source for child in usable if child.source is not None]
     checks = state["checks"].get(node.id, ())
-    candidates = _examine(team, place, node.spec, "compose", written, checks, lambda code: assemble(parts, code))
-    _tell(team, place, written, candidates)
+    candidates = examine_all(team, place, node.spec, "compose", written, checks, lambda code: assemble(parts, code))
+    tell(team, place, written, candidates)
     update: Update = {"nodes": {node.id: _decided(node, best(candidates))}, "tried": len(candidates)}
     return update | ({"candidates": candidates} if node.id == ROOT else {})
 
@@ -171,8 +170,8 @@ def repair(state: State, team: Team, place: Place) -> Update:
     failure = before.evidence.failure
     words = roles.critique(team, place, spec, before.source, failure)
     written = roles.Coder(team, place, spec).repair(team.settings.leaf_samples, before.source, failure, words)
-    candidates = _examine(team, place, spec, "repair", written, state["checks"].get(ROOT, ()))
-    _tell(team, place, written, candidates)
+    candidates = examine_all(team, place, spec, "repair", written, state["checks"].get(ROOT, ()))
+    tell(team, place, written, candidates)
     after = best([*state["candidates"], *candidates])
     improved = after is not None and after.evidence.examples_passed > before.evidence.examples_passed
     return {"candidates": candidates, "tried": len(candidates), "improved": improved}
@@ -211,55 +210,6 @@ STEPS: dict[Step, Callable[[State, Team, Place], Update]] = {
 }
 
 # --- what they share -------------------------------------------------------------------------------------------------
-
-
-def _examine(
-    team: Team,
-    place: Place,
-    spec: Spec,
-    origin: Origin,
-    written: Sequence[roles.Written],
-    checks: tuple[Check, ...] = (),
-    build: Callable[[str], str] = str,
-) -> list[Candidate]:
-    """Run what a coder wrote; answers without usable code are dropped. Equal programs are run once."""
-    inputs = (
-        () if team.settings.strategy == "direct" else generate_inputs(spec, team.settings.inputs, team.settings.seed)
-    )
-    seen: dict[str, Candidate] = {}
-    candidates: list[Candidate] = []
-    for answer in written:
-        if not answer.extraction.code:
-            continue
-        source = build(answer.extraction.code)
-        twin = seen.get(source)
-        evidence = twin.evidence if twin else team.examine(source, spec, checks, inputs)
-        candidate = Candidate(
-            node=place.node,
-            origin=origin,
-            source=source,
-            rule=answer.extraction.rule,
-            cut=answer.cut,
-            logprob=answer.logprob,
-            evidence=evidence,
-        )
-        seen[source] = candidate
-        candidates.append(candidate)
-    return candidates
-
-
-def _settled(spec: Spec, candidates: Sequence[Candidate], settings: Settings) -> bool:
-    winner = best(candidates)
-    passes = winner is not None and winner.evidence.passes
-    return settles(passes, bool(spec.examples), agreement(candidates), settings)
-
-
-def _tell(team: Team, place: Place, written: Sequence[roles.Written], candidates: Sequence[Candidate]) -> None:
-    """Tell the listener of candidates, and of answers that held no usable code."""
-    for candidate in candidates:
-        team.emit(EventKind.CANDIDATE, place, candidate.evidence.detail, **candidate.model_dump(mode="json"))
-    if lost := len(written) - len(candidates):
-        team.emit(EventKind.NOTE, place, f"{lost} of {len(written)} answers held no usable code", lost=lost)
 
 
 def _implied(state: State, node: Node, taken: Sequence[str], breadth: int) -> tuple[Spec, ...]:

@@ -32,6 +32,19 @@ def _log_callback(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
         log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
 
 
+def _set_log(*, quiet: bool) -> None:
+    """Send llama.cpp's log to `logging`.
+
+    Args:
+        quiet: unless somebody listens to information, send it nowhere. Loading writes hundreds of lines, and each call
+            into Python waits for the interpreter's lock, which other threads hold while they import: half a second in
+            all. The callback is then a C function that does nothing (`abs` looks at the first argument only).
+    """
+    silent = ctypes.cast(ctypes.CDLL(None).abs, llama_cpp.llama_log_callback)
+    quiet = quiet and not log.isEnabledFor(logging.INFO)
+    llama_cpp.llama_log_set(silent if quiet else _log_callback, ctypes.c_void_p(0))
+
+
 class Row(NamedTuple):
     """One token of a batch."""
 
@@ -70,21 +83,28 @@ class LlamaModel:
     """
 
     def __init__(self, path: Path, options: LlamaOptions) -> None:
-        llama_cpp.llama_log_set(_log_callback, ctypes.c_void_p(0))
-        llama_cpp.llama_backend_init()
         self.options = options
         self.context: Any = None
-        parameters = llama_cpp.llama_model_default_params()
-        parameters.use_extra_bufts = not options.safe
-        self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        self.model: Any = None
+        llama_cpp.llama_backend_init()
+        _set_log(quiet=True)
+        self.model = self._load(path)
+        if not self.model:
+            _set_log(quiet=False)
+            self.model = self._load(path)  # once more, for the log: it says why
         if not self.model:
             raise ModelFileError(
-                f"llama.cpp cannot load {path.name}",
-                "`leafwise models show` reads its header; LEAFWISE_LOG=debug shows llama.cpp's reason",
+                f"llama.cpp cannot load {path.name}", "its words are above; `leafwise models show` reads the header"
             )
         self.vocab = llama_cpp.llama_model_get_vocab(self.model)
         self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
         self._open_context()
+        _set_log(quiet=False)
+
+    def _load(self, path: Path) -> Any:
+        parameters = llama_cpp.llama_model_default_params()
+        parameters.use_extra_bufts = not self.options.safe
+        return llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
 
     def _open_context(self) -> None:
         options, parameters = self.options, llama_cpp.llama_context_default_params()
