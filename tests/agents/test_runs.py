@@ -101,8 +101,8 @@ def test_unusable_checkpoints_are_a_clear_error() -> None:
 def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
     connect = sqlite3.connect
 
-    def tiny(path: str | Path, **options: bool) -> sqlite3.Connection:
-        connection = connect(path, **options)
+    def tiny(path: str | Path, check_same_thread: bool) -> sqlite3.Connection:
+        connection = connect(path, check_same_thread=check_same_thread)
         connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says that the disk is full
         return connection
 

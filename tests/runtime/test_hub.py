@@ -206,7 +206,7 @@ def test_nobody_is_there(cache: Path) -> None:
 
 
 def test_downloads_are_switched_off(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DownloadError, match="switched off") as caught:
         pull(ENTRY, endpoint=hub.url, cache=cache)
     assert "HF_HUB_OFFLINE" in caught.value.hint

@@ -138,7 +138,7 @@ def test_a_full_disk_and_a_read_only_directory(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(platformdirs, "user_state_path", lambda *_, **__: tmp_path)
-    monkeypatch.setattr(paths.os, "access", lambda *_: False)
+    monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(UsageError, match="cannot write to the directory"):
         paths.state_dir()
     monkeypatch.setattr(Path, "mkdir", full)

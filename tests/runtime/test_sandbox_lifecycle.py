@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -238,12 +239,13 @@ def test_status_is_never_passed_without_the_testers_word() -> None:
     from leafwise.runtime.sandbox_pool import _verdict
 
     report = {"reason": "", "solver": 0, "tester": 0, "cpu": 0.0, "clean": True}
-    for messages in (
+    told: list[list[dict[str, Any]]] = [
         [],
         [{"loaded": True}],
         [{"end": True}],
         [{"check": {"passed": "maybe"}}, {"end": True}],
         [{"check": []}],
-    ):
+    ]
+    for messages in told:
         verdict = _verdict(DOUBLE, Limits(), Outcome(report, messages), SandboxLevel.FULL)
         assert verdict.status in (Status.FAILED, Status.CRASHED)

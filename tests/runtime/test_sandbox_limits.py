@@ -25,7 +25,9 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 def run(sandbox: Sandbox, source: str, *codes: str, **limits: float) -> tuple[Status, str]:
     checks = tuple(Check(code=code) for code in codes)
-    verdict = sandbox.run(Program(source=source, checks=checks), Limits(**{"wall_seconds": 20.0, **limits}))
+    verdict = sandbox.run(
+        Program(source=source, checks=checks), Limits.model_validate({"wall_seconds": 20.0, **limits})
+    )
     return verdict.status, verdict.detail
 
 

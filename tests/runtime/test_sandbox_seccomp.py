@@ -50,7 +50,7 @@ def decide(program: bytes, architecture: int, number: int, *args: int) -> int:
         if operation == 0x20:
             (accumulator,) = struct.unpack_from("<I", data, constant)
         elif operation == 0x06:
-            return constant
+            return int(constant)
         elif operation == 0x05:
             at += constant
         elif operation == 0x54:
