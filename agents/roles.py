@@ -47,7 +47,9 @@ class Coder:
         spec = self._spec
         prompt = render("draft", statement=spec.statement, is_code=is_code(spec), examples=_shown(spec))
         start = self._opening(spec)
-        greedy = self._team.ask(self._place, "coder", prompt, continuation=start, greedy=True, stop=("```",))
+        greedy = self._team.ask(
+            self._place, "coder", prompt, continuation=start, greedy=True, stop=("```",), must_fit=True
+        )
         asked = [(start, greedy)]
         # some without the opening, so that imports and helper functions can come first
         for name, count, opening in (("coder-open", (n - 1) // 2, _FENCE), ("coder-more", n // 2, start)):

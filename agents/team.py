@@ -14,7 +14,7 @@ from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence,
 from leafwise.agents.errors import RunInterrupted
 from leafwise.runtime.contracts import Check, Completion, Message, Request, Sampling
 from leafwise.runtime.engine import Engine, Generation
-from leafwise.runtime.errors import EngineClosedError
+from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.sandbox import Sandbox
 
 
@@ -96,6 +96,7 @@ class Team:
         max_tokens: int | None = None,
         greedy: bool = False,
         stop: tuple[str, ...] = (),
+        must_fit: bool = False,
     ) -> Generation | None:
         """Ask the model, in one request of n samples; returns at once.
 
@@ -108,9 +109,13 @@ class Team:
             max_tokens: per sample; the settings' `answer_tokens` by default, less where the budget ends.
             greedy: most likely tokens instead of sampling.
             stop: strings that end a sample.
+            must_fit: a prompt that exceeds the context is an error; otherwise it is noted and not asked.
 
         Returns:
-            The request in flight, for `receive`; None if the budget has nothing left for it.
+            The request in flight, for `receive`; None if the budget has nothing left for it, or it does not fit.
+
+        Raises:
+            ContextOverflowError: `must_fit` is set and the prompt does not fit.
         """
         settings = self.settings
         limit = min(max_tokens or settings.answer_tokens, self.tokens_left // n)
@@ -128,7 +133,13 @@ class Team:
             deadline=self.seconds_left,
             logprobs=True,
         )
-        return self.engine.submit(request)
+        try:
+            return self.engine.submit(request)
+        except ContextOverflowError as error:
+            if must_fit:
+                raise
+            self.emit(EventKind.NOTE, place, f"{role} not asked: {error.message}")
+            return None
 
     def receive(self, place: Place, role: str, generation: Generation | None) -> Completion | None:
         """Wait for a request, telling the listener how it grows; None stays None.

@@ -126,6 +126,18 @@ def test_a_spent_token_budget_ends_the_run_with_the_best_so_far() -> None:
     assert "token budget" in answer.statement
 
 
+def test_a_prompt_that_outgrows_the_context_is_left_out_and_the_run_goes_on() -> None:
+    def long_draft(_request: Request, _index: int) -> str:
+        return f"\n    return 0  # {'word ' * 300}\n"
+
+    engine = scripted_team({"draft": long_draft, "tester": "?", "generalist": "?", "critic": "?"})
+    engine.info = engine.info.model_copy(update={"context": 700})
+    started = start(TASK, model=engine, sandbox=judge_by(lambda s: False))
+    notes = [e.text for e in started if e.kind is EventKind.NOTE]
+    assert any(note.startswith("coder not asked: the prompt has") for note in notes)
+    assert started.result().status is AnswerStatus.FAILED
+
+
 def test_what_the_machinery_does_wrong_is_an_error_and_not_an_answer() -> None:
     def broken(_program: object) -> Any:
         raise SandboxBrokenError("the worker died")
