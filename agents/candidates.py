@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from leafwise.agents import roles
-from leafwise.agents.contracts import Candidate, EventKind, Origin, Settings, Spec
+from leafwise.agents.contracts import Candidate, EventKind, Evidence, Origin, Settings, Spec
 from leafwise.agents.inputs import generate_inputs
 from leafwise.agents.policy import settles
 from leafwise.agents.selection import agreement, best
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.contracts import Check
+
+_AT_ONCE = 4
+"""Programs given to the sandbox at once; it runs as many as it has workers."""
 
 
 def examine_all(
@@ -26,26 +30,29 @@ def examine_all(
     inputs = (
         () if team.settings.strategy == "direct" else generate_inputs(spec, team.settings.inputs, team.settings.seed)
     )
-    seen: dict[str, Candidate] = {}
-    candidates: list[Candidate] = []
-    for answer in written:
-        if not answer.extraction.code:
-            continue
-        source = build(answer.extraction.code)
-        twin = seen.get(source)
-        evidence = twin.evidence if twin else team.examine(source, spec, checks, inputs)
-        candidate = Candidate(
+    sources = [build(answer.extraction.code) if answer.extraction.code else "" for answer in written]
+    unique = [source for source in dict.fromkeys(sources) if source]
+
+    def run(source: str) -> Evidence | None:
+        # when the time is up, one candidate is still looked at: better an answer with evidence than none
+        late = team.seconds_left == 0.0 and source != unique[0]
+        return None if late else team.examine(source, spec, checks, inputs)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        evidence = dict(zip(unique, pool.map(run, unique), strict=True))
+    return [
+        Candidate(
             node=place.node,
             origin=origin,
             source=source,
             rule=answer.extraction.rule,
             cut=answer.cut,
             logprob=answer.logprob,
-            evidence=evidence,
+            evidence=found,
         )
-        seen[source] = candidate
-        candidates.append(candidate)
-    return candidates
+        for answer, source in zip(written, sources, strict=True)
+        if source and (found := evidence[source]) is not None
+    ]
 
 
 def settled(spec: Spec, candidates: Sequence[Candidate], settings: Settings) -> bool:
@@ -60,4 +67,6 @@ def tell(team: Team, place: Place, written: Sequence[roles.Written], candidates:
     for candidate in candidates:
         team.emit(EventKind.CANDIDATE, place, candidate.evidence.detail, **candidate.model_dump(mode="json"))
     if lost := len(written) - len(candidates):
-        team.emit(EventKind.NOTE, place, f"{lost} of {len(written)} answers held no usable code", lost=lost)
+        team.emit(
+            EventKind.NOTE, place, f"{lost} of {len(written)} answers held no usable code or came too late", lost=lost
+        )

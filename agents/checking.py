@@ -6,11 +6,14 @@ import threading
 from collections.abc import Sequence
 
 from leafwise.agents.contracts import Evidence, Failure, Spec
-from leafwise.runtime.contracts import Check, CheckResult, Limits, Program, Status, Verdict
+from leafwise.runtime.contracts import Check, CheckResult, Limits, Program, Verdict
 from leafwise.runtime.sandbox import Sandbox
 
 LIMITS = Limits(cpu_seconds=3.0, wall_seconds=12.0, output_chars=2_000)
 """What one candidate may use for all its checks together."""
+
+_LOADED = Check(code="None")
+"""Tried first: it has a result if, and only if, the module loaded; later ones may hang in the candidate's functions."""
 
 
 def examine(
@@ -20,6 +23,7 @@ def examine(
     *,
     checks: Sequence[Check] = (),
     inputs: Sequence[str] = (),
+    limits: Limits = LIMITS,
     cancel: threading.Event | None = None,
 ) -> Evidence:
     """Run a candidate and say what was seen.
@@ -30,19 +34,20 @@ def examine(
         sandbox: where to run it.
         checks: generated checks.
         inputs: generated call expressions whose outcomes are recorded as its behaviour.
+        limits: what the program may use.
         cancel: kills the program when set.
 
     Raises:
         SandboxError: the sandbox failed; nothing is known about the candidate.
     """
     tried = (*spec.examples, *checks, *(Check(code=call) for call in inputs))
-    verdict = sandbox.run(Program(source=source, checks=tried, setup=spec.setup), LIMITS, cancel)
-    results: list[CheckResult | None] = [*verdict.checks]
+    verdict = sandbox.run(Program(source=source, checks=(_LOADED, *tried), setup=spec.setup), limits, cancel)
+    results: list[CheckResult | None] = [*verdict.checks[1:]]
     results += [None] * (len(tried) - len(results))
     first, second = len(spec.examples), len(spec.examples) + len(checks)
     examples = results[:first]
     return Evidence(
-        loads=_loads(verdict, bool(spec.examples)),
+        loads=bool(verdict.checks),
         examples_passed=sum(r is not None and r.passed for r in examples),
         examples_total=first,
         checks_passed=sum(r is not None and r.passed for r in results[first:second]),
@@ -52,13 +57,6 @@ def examine(
         detail=verdict.detail,
         level=verdict.level,
     )
-
-
-def _loads(verdict: Verdict, has_examples: bool) -> bool:
-    """Whether the module loaded. A hang or a crash before the first result may have been in the first example."""
-    if verdict.status in (Status.TIMEOUT, Status.CRASHED):
-        return has_examples or bool(verdict.checks)
-    return verdict.status is not Status.LOAD_ERROR
 
 
 _NO_ANSWER, _RAISES, _RETURNS = "no answer", "raises ", "returns "

@@ -93,7 +93,8 @@ def _grow(now: Situation) -> tuple[Action, ...]:
     if leaves := [n for n in now.nodes.values() if n.state is NodeState.OPEN and n.id != ROOT]:
         return tuple(Action(Step.LEAF, n.id) for n in leaves)
     if hard := [n for n in now.nodes.values() if _may_split(n, now)]:
-        return tuple(Action(Step.PLAN, n.id) for n in hard)
+        # one at a time: concurrent plans would not know each other's names
+        return (Action(Step.PLAN, hard[0].id),)
     ready = [n for n in now.nodes.values() if n.state is NodeState.SPLIT and _children_done(n, now)]
     return tuple(Action(Step.COMPOSE, n.id) for n in ready if n.id not in now.composed)
 

@@ -42,6 +42,10 @@ def read_task(statement: str, examples: Sequence[str] = (), tests: tuple[str, tu
     Raises:
         TaskError: the statement is empty, or an example is in none of the known forms.
     """
+    try:
+        "\n".join((statement, *examples)).encode()
+    except UnicodeEncodeError as error:
+        raise TaskError("the task is not text in UTF-8", "save it as UTF-8 and give it with --file") from error
     if not statement.strip():
         raise TaskError("the task is empty", 'say what to write: leafwise solve "Write a function ..."')
     given: list[Check] = []

@@ -20,6 +20,7 @@ from leafwise.runtime.engine import Generation
 _FENCE = "```python\n"
 _PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"
 _SHOWN_EXAMPLES = 4
+_LONGEST_SHOWN = 300
 _CHECK_TOKENS = 160
 _CRITIQUE_TOKENS = 96
 
@@ -226,13 +227,20 @@ def is_code(spec: Spec) -> bool:
 def failure_text(failure: Failure) -> str:
     """The evidence, in the words of the repair prompt."""
     where = f" (raised at line {failure.line})" if failure.line else ""
-    return f"It fails at `{failure.code}`: expected {failure.expected}, got {failure.observed}{where}."
+    code, expected = shorten(failure.code), shorten(failure.expected)
+    return f"It fails at `{code}`: expected {expected}, got {failure.observed}{where}."
+
+
+def shorten(text: str) -> str:
+    """A long text with its middle left out, and marked."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 20]} ... {text[-15:]}"
 
 
 def _shown(spec: Spec) -> str:
     """Examples that the statement does not contain already, as a tests file would have them."""
-    hidden = [e for e in spec.examples if e.code not in spec.statement][:_SHOWN_EXAMPLES]
-    return "\n".join(_shown_example(example, spec.setup) for example in hidden)
+    hidden = [e for e in spec.examples if e.code not in spec.statement]
+    texts = [_shown_example(example, spec.setup) for example in hidden]
+    return "\n".join([text for text in texts if len(text) <= 4 * _LONGEST_SHOWN][:_SHOWN_EXAMPLES])
 
 
 def _shown_example(example: Check, setup: str) -> str:

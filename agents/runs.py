@@ -61,7 +61,11 @@ class StoredRun:
         Raises:
             RunError: another process holds it.
         """
-        with (self.folder / "lock").open("w") as file:
+        try:
+            file = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise RunError(f"cannot lock the run: {error}", "free some disk space") from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -74,9 +78,18 @@ class StoredRun:
 
 
 def runs_folder() -> Path:
-    """Where runs are kept."""
+    """Where runs are kept.
+
+    Raises:
+        RunError: it cannot be made.
+    """
     folder = state_dir() / "runs"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot make the folder of runs: {error}", "free some disk space, or move what is there"
+        ) from error
     return folder
 
 

@@ -63,8 +63,12 @@ class Session:
                     stack.enter_context(self.stored.locked())
                 writer = self._open_trace(stack)
                 engine, sandbox = self._open(stack)
-                return self._work(Team(engine, sandbox, self.settings, listen, stop=stop), stack)
+                team = Team(engine, sandbox, self.settings, listen, stop=stop)
+                stack.callback(team.cancel_all)  # of a caller's engine, nothing may go on for nobody
+                return self._work(team, stack)
         except LeafwiseError as error:
+            if stop.is_set() and not isinstance(error, RunInterrupted):
+                raise RunInterrupted("the run was stopped") from error
             if self.stored and not (self.resumed or finished_steps or isinstance(error, RunInterrupted)):
                 self.stored.discard()
             raise

@@ -103,9 +103,12 @@ def draft(state: State, team: Team, place: Place) -> Update:
     tester = None if alone else roles.ask_tester(team, place, spec)
     written = roles.Coder(team, place, spec).draft(1 if alone else team.settings.drafts)
     candidates = examine_all(team, place, spec, "draft", written)
-    if tester is not None and settled(spec, candidates, team.settings):
-        tester.cancel()  # the drafts settle it: checks would decide nothing
+    settles_it = tester is not None and settled(spec, candidates, team.settings)
+    if settles_it and tester is not None:
+        tester.cancel()  # checks would decide nothing any more
     checks = roles.receive_checks(team, place, spec, tester)
+    if settles_it:
+        checks = ()  # what had arrived by then depends on the moment, and the answer may not
     if checks:
         candidates = examine_all(team, place, spec, "draft", written, checks)
     tell(team, place, written, candidates)

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from leafwise.agents.checking import examine
+from leafwise.agents.checking import LIMITS, examine
 from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Settings, Spec, Spent
 from leafwise.agents.errors import RunInterrupted
 from leafwise.runtime.contracts import Check, Completion, Message, Request, Sampling
 from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.sandbox import Sandbox
+
+_SHORTEST = 16
+"""Tokens below which an answer is not worth asking for."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,17 @@ class Team:
     """What the run had used when the session began; grows as it goes."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by the caller to stop the run; finished steps are kept."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _in_flight: dict[Generation, int] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
 
     # the budget
 
     @property
     def tokens_left(self) -> int:
-        """Tokens that may still be generated."""
-        return max(0, self.settings.max_tokens - self.spent.completion_tokens)
+        """Tokens that may still be generated; what requests in flight may take is not left."""
+        promised = sum(self._in_flight.values())
+        return max(0, self.settings.max_tokens - self.spent.completion_tokens - promised)
 
     @property
     def seconds_left(self) -> float | None:
@@ -71,7 +76,7 @@ class Team:
         """Which budget is spent: `tokens`, `time`, or `done` if none is."""
         if self.seconds_left == 0.0:
             return "time"
-        return "tokens" if self.tokens_left < 16 else "done"
+        return "tokens" if self.tokens_left < _SHORTEST else "done"
 
     def total_spent(self) -> Spent:
         """What the run has used, this session's time included."""
@@ -105,7 +110,7 @@ class Team:
             role: as whom, for the trace and the seed.
             prompt: the user's turn.
             continuation: the beginning of the answer, put into the model's mouth.
-            n: samples.
+            n: samples; fewer where the budget ends.
             max_tokens: per sample; the settings' `answer_tokens` by default, less where the budget ends.
             greedy: most likely tokens instead of sampling.
             stop: strings that end a sample.
@@ -118,28 +123,31 @@ class Team:
             ContextOverflowError: `must_fit` is set and the prompt does not fit.
         """
         settings = self.settings
-        limit = min(max_tokens or settings.answer_tokens, self.tokens_left // n)
-        if limit < 16 or self.seconds_left == 0.0:
-            return None
         sampling = Sampling() if greedy else Sampling(temperature=settings.temperature, top_p=settings.top_p)
-        request = Request(
-            messages=(Message(role="user", content=prompt),),
-            continuation=continuation,
-            sampling=sampling,
-            n=n,
-            max_tokens=limit,
-            stop=stop,
-            seed=zlib.crc32(f"{settings.seed}/{place.step}/{role}".encode()),
-            deadline=self.seconds_left,
-            logprobs=True,
-        )
-        try:
-            return self.engine.submit(request)
-        except ContextOverflowError as error:
-            if must_fit:
-                raise
-            self.emit(EventKind.NOTE, place, f"{role} not asked: {error.message}")
-            return None
+        with self._lock:
+            n = min(n, self.tokens_left // _SHORTEST)
+            if n == 0 or self.seconds_left == 0.0:
+                return None
+            request = Request(
+                messages=(Message(role="user", content=prompt),),
+                continuation=continuation,
+                sampling=sampling,
+                n=n,
+                max_tokens=min(max_tokens or settings.answer_tokens, self.tokens_left // n),
+                stop=stop,
+                seed=zlib.crc32(f"{settings.seed}/{place.step}/{role}".encode()),
+                deadline=self.seconds_left,
+                logprobs=True,
+            )
+            try:
+                generation = self.engine.submit(request)
+            except ContextOverflowError as error:
+                if must_fit:
+                    raise
+                self.emit(EventKind.NOTE, place, f"{role} not asked: {error.message}")
+                return None
+            self._in_flight[generation] = n * request.max_tokens
+            return generation
 
     def receive(self, place: Place, role: str, generation: Generation | None) -> Completion | None:
         """Wait for a request, telling the listener how it grows; None stays None.
@@ -153,6 +161,7 @@ class Team:
         completion = self._wait(place, generation)
         request, usage = generation.request, completion.usage
         with self._lock:
+            self._in_flight.pop(generation, None)
             self.spent += Spent(
                 calls=1,
                 prompt_tokens=usage.prompt_tokens,
@@ -174,23 +183,30 @@ class Team:
         )
         return completion
 
+    def cancel_all(self) -> None:
+        """Cancel every request in flight."""
+        with self._lock:
+            for generation in self._in_flight:
+                generation.cancel()
+
     def _wait(self, place: Place, generation: Generation) -> Completion:
-        told = time.monotonic()
-        counts = [0] * generation.request.n
-        try:
-            for piece in generation:
-                counts[piece.sample] = piece.tokens
+        while True:
+            try:
+                completion = generation.result(timeout=0.1)
+            except TimeoutError:
                 if self.stop.is_set():
-                    generation.cancel()
-                if time.monotonic() - told > 0.1:
-                    told = time.monotonic()
-                    self.emit(EventKind.TOKENS, place, request=id(generation), tokens=sum(counts))
-            completion = generation.result()
-        except EngineClosedError as error:
-            raise (RunInterrupted("the run was stopped") if self.stop.is_set() else error) from error
+                    self.cancel_all()
+                counts = {piece.sample: piece.tokens for piece in generation.items}
+                self.emit(EventKind.TOKENS, place, request=id(generation), tokens=sum(counts.values()))
+            except EngineClosedError as error:
+                raise (RunInterrupted("the run was stopped") if self.stop.is_set() else error) from error
+            else:
+                self._refuse_if_stopped()
+                return completion
+
+    def _refuse_if_stopped(self) -> None:
         if self.stop.is_set():
             raise RunInterrupted("the run was stopped")
-        return completion
 
     # the sandbox
 
@@ -201,11 +217,12 @@ class Team:
             RunInterrupted: the run was stopped.
             SandboxError: the sandbox failed.
         """
-        if self.stop.is_set():
-            raise RunInterrupted("the run was stopped")
-        evidence = examine(source, spec, self.sandbox, checks=checks, inputs=inputs, cancel=self.stop)
-        if self.stop.is_set():
-            raise RunInterrupted("the run was stopped")
+        self._refuse_if_stopped()
+        left = self.seconds_left
+        wall = LIMITS.wall_seconds if left is None else min(LIMITS.wall_seconds, max(1.0, left))
+        limits = LIMITS.model_copy(update={"wall_seconds": wall})
+        evidence = examine(source, spec, self.sandbox, checks=checks, inputs=inputs, limits=limits, cancel=self.stop)
+        self._refuse_if_stopped()
         with self._lock:
             self.spent += Spent(programs=1)
         return evidence

@@ -20,7 +20,7 @@ from langgraph.types import Send
 from pydantic import BaseModel
 
 from leafwise.agents import contracts as agents_contracts
-from leafwise.agents.contracts import Answer, EventKind, Task
+from leafwise.agents.contracts import Answer, EventKind, Node, Task
 from leafwise.agents.errors import RunError
 from leafwise.agents.policy import Step, next_actions
 from leafwise.agents.steps import STEPS, State, Update, initial_state, situation
@@ -58,9 +58,13 @@ def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver) -> Answer:
         begun = bool(stored.values)
         if begun and "spent" in stored.values:
             team.spent = stored.values["spent"]
+        for node in stored.values.get("nodes", {}).values():
+            _tell_node(team, "resume", node)
         steps = graph.stream(None if begun else initial_state(task), config, stream_mode="updates", durability="sync")
+        # LangGraph gives the stored results of an interrupted round of steps once more: they were told already
+        replayed = [n for t in stored.tasks for n in (t.result or {}).get("finished", ())]
         for update in steps:
-            _tell_finished(update, team)
+            _tell_finished(update, team, replayed)
         answer = graph.get_state(config).values.get("answer")
     except sqlite3.Error as error:
         raise _checkpoint_error(error) from error
@@ -98,16 +102,20 @@ def _worker(step: Step, team: Team) -> Any:
     return work
 
 
-def _tell_finished(update: dict[str, Update | None], team: Team) -> None:
+def _tell_finished(update: dict[str, Update | None], team: Team, replayed: list[str]) -> None:
     """Tell of finished steps only once their results are stored: a resumed run does not repeat what was told."""
     for step, changes in update.items():
         for name in (changes or {}).get("finished", ()):
-            place = Place(name, name.partition(":")[2])
+            if name in replayed:
+                replayed.remove(name)
+                continue
             for node in (changes or {}).get("nodes", {}).values():
-                team.emit(
-                    EventKind.NODE, Place(name, node.id), node.state, state=node.state.value, name=node.spec.entry_point
-                )
-            team.emit(EventKind.STEP_FINISHED, place, str(step))
+                _tell_node(team, name, node)
+            team.emit(EventKind.STEP_FINISHED, Place(name, name.partition(":")[2]), str(step))
+
+
+def _tell_node(team: Team, step: str, node: Node) -> None:
+    team.emit(EventKind.NODE, Place(step, node.id), node.state, state=node.state.value, name=node.spec.entry_point)
 
 
 @contextmanager

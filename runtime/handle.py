@@ -61,6 +61,12 @@ class Handle(Generic[Item, Outcome]):
         """Whether the outcome, or an error, is there."""
         return self._done
 
+    @property
+    def items(self) -> list[Item]:
+        """The items so far."""
+        with self._changed:
+            return list(self._items)
+
     def __iter__(self) -> Iterator[Item]:
         index = 0
         while self._wait_for(index):

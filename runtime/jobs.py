@@ -35,6 +35,12 @@ class Job:
     first_token: float | None = None
     samples: dict[int, Sample] = field(default_factory=dict)
 
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether its prompt is computed and samples of it could not be started yet."""
+        computed = self.prefix is not None and len(self.prefix.tokens) == len(self.prompt)
+        return computed and self.started < self.generation.request.n
+
     def ending(self) -> FinishReason | None:
         """Why the job has to end now, if it has to."""
         deadline = self.generation.request.deadline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import psutil
@@ -55,10 +56,21 @@ def open_engine(
     options = LlamaOptions(
         context=cells,
         n_seq_max=2 * _RUNNING,
-        threads=threads or psutil.cpu_count(logical=False) or 1,
+        threads=threads or _usable_cores(),
         safe=verdict.safe_mode,
     )
-    return LlamaEngine(LlamaModel(resolved.path, options), Capacity(per_sequence, _RUNNING), name=resolved.name)
+    loaded = LlamaModel(resolved.path, options)
+    try:
+        return LlamaEngine(loaded, Capacity(per_sequence, _RUNNING), name=resolved.name)
+    except ChatTemplateError:
+        loaded.close()
+        raise
+
+
+def _usable_cores() -> int:
+    """Physical cores, or fewer where this process is pinned to fewer processors."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or 1, allowed))
 
 
 def _context(header: GGUFHeader, wanted: int | None, name: str) -> int:

@@ -21,6 +21,8 @@ from leafwise.runtime.llama import LlamaModel, Row
 from leafwise.runtime.llama_sampler import Sampler
 from leafwise.runtime.text import TextAssembler
 
+_RANDOM_SEED = 2**32 - 1  # llama.cpp takes this one as "choose any"
+
 
 class Scheduler:
     """Decides what each step computes; owns sequences and cells. Used from one thread only.
@@ -61,10 +63,11 @@ class Scheduler:
     def step(self) -> None:
         """Compute one batch and hand out what came of it."""
         self._end_due_jobs()
-        self._admit()
         for job in list(self._jobs):
             if job.prefix is not None and len(job.prefix.tokens) == len(job.prompt):
                 self._start_samples(job, row=None)
+        if not any(job.waits_for_room for job in self._jobs):  # or newer jobs would take the cells it waits for
+            self._admit()
         rows = [Row(s.token, s.position, s.sequence, True) for s in self._running]
         decoding = list(enumerate(self._running))
         prefilled = self._add_prompt_chunks(rows)
@@ -82,16 +85,18 @@ class Scheduler:
     def _admit(self) -> None:
         while self._waiting and len(self._jobs) < self._max_running:
             job = self._waiting[0]
+            source, shared = self._longest_match(job.prompt)
+            if source is not None:
+                source.last_used = time.monotonic()  # the last to be dropped now
             if not self._make_room(len(job.prompt) + job.generation.request.max_tokens):
                 return
             self._waiting.popleft()
             self._jobs.append(job)
-            self._open_prefix(job)
+            self._open_prefix(job, source if source in self._prefixes else None, shared)
 
-    def _open_prefix(self, job: Job) -> None:
-        source, shared = self._longest_match(job.prompt)
+    def _open_prefix(self, job: Job, source: Prefix | None, shared: int) -> None:
         # the last token is computed again: its logits are what the first sample is drawn from
-        shared = min(shared, len(job.prompt) - 1)
+        shared = min(shared, len(job.prompt) - 1) if source is not None else 0
         prefix = Prefix(self._free.pop(), job.prompt[:shared], users=1, last_used=time.monotonic())
         if source is not None and shared:
             self._model.copy(source.sequence, prefix.sequence, shared)
@@ -164,7 +169,7 @@ class Scheduler:
                 return
             index, length = job.started, len(job.prompt)
             try:
-                sampler = Sampler(self._model, request.sampling, (request.seed + index) % 2**32, job.grammar)
+                sampler = Sampler(self._model, request.sampling, (request.seed + index) % _RANDOM_SEED, job.grammar)
             except GrammarError as error:
                 self._end_job(job, error)
                 return
