@@ -67,6 +67,5 @@ def tell(team: Team, place: Place, written: Sequence[roles.Written], candidates:
     for candidate in candidates:
         team.emit(EventKind.CANDIDATE, place, candidate.evidence.detail, **candidate.model_dump(mode="json"))
     if lost := len(written) - len(candidates):
-        team.emit(
-            EventKind.NOTE, place, f"{lost} of {len(written)} answers held no usable code or came too late", lost=lost
-        )
+        text = f"{lost} of {len(written)} answers held no usable code or came too late"
+        team.emit(EventKind.NOTE, place, text, lost=lost)

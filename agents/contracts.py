@@ -161,7 +161,7 @@ class Spent(Contract):
     programs: int = 0
     """Programs run in the sandbox."""
     seconds: float = 0.0
-    """Wall-clock time in earlier sessions of this run."""
+    """Wall-clock time over all sessions of the run."""
 
     def __add__(self, other: Spent) -> Spent:
         """Field-wise sum."""

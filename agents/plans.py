@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from leafwise.agents.contracts import Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
@@ -103,7 +103,7 @@ def stub_text(specs: Sequence[Spec]) -> str:
     )
 
 
-def assemble(parts: Sequence[str], main: str) -> str:
+def assemble(parts: Sequence[str], main: str, children: Collection[str] = ()) -> str:
     """One self-contained module of children and their parent.
 
     Imports come first, once. A name defined twice is taken from the later part, so the parent's own version wins.
@@ -112,7 +112,11 @@ def assemble(parts: Sequence[str], main: str) -> str:
     Args:
         parts: modules of the children, leaves first.
         main: module of the parent.
+        children: names of the functions that the parts are there for. Other functions of a part are its own: where two
+            parts, or a part and the parent, have different ones of the same name, the part's is renamed.
     """
+    if children:
+        parts = _keep_apart(parts, main, children)
     imports: dict[str, ast.stmt] = {}
     future: dict[str, ast.stmt] = {}
     body: dict[str, ast.stmt] = {}
@@ -140,6 +144,42 @@ def assemble(parts: Sequence[str], main: str) -> str:
         )
         + "\n"
     )
+
+
+def _keep_apart(parts: Sequence[str], main: str, children: Collection[str]) -> list[str]:
+    """The parts, with their own functions renamed where another module means something else by the name."""
+    defined = [_functions(module) for module in (*parts, main)]
+    apart: list[str] = []
+    for number, part in enumerate(parts):
+        others = [functions for i, functions in enumerate(defined) if i != number]
+        new_names = {
+            name: f"{name}_{number + 1}"
+            for name, text in defined[number].items()
+            if name not in children and any(functions.get(name, text) != text for functions in others)
+        }
+        apart.append(ast.unparse(_Rename(new_names).visit(ast.parse(part))) if new_names else part)
+    return apart
+
+
+def _functions(module: str) -> dict[str, str]:
+    """Top-level functions and classes of a module, with their texts."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return {node.name: ast.unparse(node) for node in ast.parse(module).body if isinstance(node, kinds)}
+
+
+class _Rename(ast.NodeTransformer):
+    """Renames functions and classes where they are defined and where they are used."""
+
+    def __init__(self, new_names: dict[str, str]) -> None:
+        self._new_names = new_names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802 - the base class's name
+        return ast.Name(id=self._new_names.get(node.id, node.id), ctx=node.ctx)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            node.name = self._new_names.get(node.name, node.name)
+        return super().generic_visit(node)
 
 
 def _keys_of(main: str, body: dict[str, ast.stmt]) -> set[str]:

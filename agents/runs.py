@@ -87,9 +87,7 @@ def runs_folder() -> Path:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise RunError(
-            f"cannot make the folder of runs: {error}", "free some disk space, or move what is there"
-        ) from error
+        raise RunError(f"cannot make the folder of runs: {error}", "free some disk space") from error
     return folder
 
 

@@ -69,7 +69,7 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
         task = read_inputs(task, options.get("examples", ()), options.get("tests"))
     settings = options.get("settings") or Settings()
     model = options.get("model", DEFAULT_MODEL)
-    name = model if isinstance(model, str) else model.info.name
+    name = _lasting_name(model) if isinstance(model, str) else model.info.name
     stored = create_run(task, settings, name) if options.get("store") else None
     return _launch(Session(task, settings, model, options.get("sandbox"), stored, options.get("trace"), resumed=False))
 
@@ -132,6 +132,12 @@ def read_inputs(task: str, examples: Sequence[str] = (), tests: str | Path | Non
     signature = find_signature(task)
     entry_point = signature[0] if signature else find_name(task)
     return read_task(task, examples, read_tests_file(Path(tests), entry_point))
+
+
+def _lasting_name(model: str) -> str:
+    """The model's name as it is stored: a path is made absolute, so that a run can be resumed from anywhere."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.is_file() else model
 
 
 def _launch(session: Session) -> Run:

@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> int:
 
 @app.command()
 def solve(
+    context: typer.Context,
     task: Annotated[
         str | None, typer.Argument(help="What to write: prose, or Python with a docstring. - reads standard input.")
     ] = None,
@@ -79,13 +80,33 @@ def solve(
     check_out(out, force=force)
     level = None if sandbox == "auto" else SandboxLevel(sandbox)
     if resume is not None:
-        if task is not None or file is not None:
-            raise UsageError("--resume goes on with a stored task: give no other", "leave out TASK and --file")
-        return _show(go_on(resume, sandbox=level, trace=trace), out, as_json=as_json, quiet=quiet)
+        refuse_beside_resume(context)
+        chosen = model if _is_given(context, "model") else None
+        return _show(go_on(resume, model=chosen, sandbox=level, trace=trace), out, as_json=as_json, quiet=quiet)
     settings = Settings(strategy=strategy, seed=seed, max_tokens=max_tokens, time_limit=time_limit)
     inputs = read_inputs(read_statement(task, file), example or (), tests)
     run = start(inputs, model=model, settings=settings, sandbox=level, store=True, trace=trace)
     return _show(run, out, as_json=as_json, quiet=quiet)
+
+
+def refuse_beside_resume(context: typer.Context) -> None:
+    """A stored run has its task and settings: giving others would be ignored, so it is refused.
+
+    Raises:
+        UsageError: one of them is given.
+    """
+    stored = ("task", "file", "strategy", "example", "tests", "seed", "max_tokens", "time_limit")
+    for name in stored:
+        if _is_given(context, name):
+            option = "TASK" if name == "task" else f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"--resume goes on with a stored task and its settings: {option} cannot be given", f"leave out {option}"
+            )
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def read_statement(task: str | None, file: Path | None) -> str:
@@ -114,9 +135,13 @@ def check_out(out: Path | None, *, force: bool) -> None:
     """
     if out is None:
         return
-    if out.exists() and not force:
+    try:
+        exists, possible = out.exists(), out.parent.is_dir() and os.access(out.parent, os.W_OK)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}", "choose another name") from error
+    if exists and not force:
         raise UsageError(f"{out} exists already", "choose another name, or add --force to replace it")
-    if out.is_dir() or not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+    if not possible or out.is_dir():
         raise UsageError(f"cannot write {out}", "choose a file in a directory that exists and is writable")
 
 

@@ -156,10 +156,15 @@ def compose(state: State, team: Team, place: Place) -> Update:
     children = [state["nodes"][child] for child in node.children]
     usable = [child for child in children if child.source is not None]
     written = roles.Coder(team, place, node.spec).compose(team.settings.leaf_samples, [c.spec for c in usable])
-    written += _waiting_drafts(state, node, {str(child.spec.entry_point) for child in usable})
+    names = {str(child.spec.entry_point) for child in usable}
+    written += _waiting_drafts(state, node, names)
     parts = [child.source for child in usable if child.source is not None]
     checks = state["checks"].get(node.id, ())
-    candidates = examine_all(team, place, node.spec, "compose", written, checks, lambda code: assemble(parts, code))
+
+    def build(code: str) -> str:
+        return assemble(parts, code, names)
+
+    candidates = examine_all(team, place, node.spec, "compose", written, checks, build)
     tell(team, place, written, candidates)
     update: Update = {"nodes": {node.id: _decided(node, best(candidates))}, "tried": len(candidates)}
     return update | ({"candidates": candidates} if node.id == ROOT else {})

@@ -108,6 +108,7 @@ class _Line:
 
     name: str = ""
     state: str = "open"
+    before: str = "open"
     step: str = ""
     candidates: int = 0
     best: str = ""
@@ -132,9 +133,10 @@ class Progress:
                 self.title = event.text
                 line.name = event.data["task"].get("entry_point") or "the task"
             case EventKind.STEP_STARTED:
-                line.state, line.step = "working", event.step.partition(":")[0]
+                line.before, line.state, line.step = line.state, "working", event.step.partition(":")[0]
             case EventKind.STEP_FINISHED:
                 line.step = ""
+                line.state = line.before if line.state == "working" else line.state
             case EventKind.TOKENS:
                 self.live[event.data["request"]] = event.data["tokens"]
             case EventKind.CALL:

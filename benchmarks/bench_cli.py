@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 def smoke(
     model: _Model = "smollm2-135m",
     strategies: Annotated[str, typer.Option(help="Which to run, separated by commas.")] = "direct,guided",
-    seed: Annotated[int, typer.Option(min=0, help="All sampling derives from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="All sampling derives from it.")] = 0,
     as_json: _Json = False,
 ) -> int:
     """Run ten small tasks and count how many answers pass their examples."""

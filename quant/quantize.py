@@ -140,7 +140,10 @@ def _run(source: Path, part: Path, mix: Mix, progress: Callable[[int, int], None
         name = signal.Signals(-child.returncode).name
         raise QuantizeError(f"llama.cpp's quantizer died of {name}", "was there memory left? see `leafwise doctor`")
     if child.returncode:
-        raise QuantizeError(f"llama.cpp's quantizer failed: {' | '.join(filter(None, last))}", "see its words above")
+        raise QuantizeError(
+            f"llama.cpp's quantizer failed: {' | '.join(filter(None, last))}",
+            "is the input sound? see `leafwise models show`",
+        )
 
 
 def _check_result(part: Path) -> GGUFHeader:

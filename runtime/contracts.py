@@ -147,8 +147,8 @@ class ModelInfo(Contract):
     """For example `llama`."""
     context: int
     """Tokens that one sequence can hold."""
-    n_seq_max: int
-    """Sequences that can run at once."""
+    running: int
+    """Samples that can run at once; more wait."""
 
 
 # --- running a program -----------------------------------------------------------------------------------------------

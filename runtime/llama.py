@@ -128,11 +128,6 @@ class LlamaModel:
     # the file
 
     @property
-    def training_context(self) -> int:
-        """Tokens of context that the model was trained for."""
-        return int(llama_cpp.llama_model_n_ctx_train(self.model))
-
-    @property
     def architecture(self) -> str:
         """The file's architecture, for example `llama`."""
         return self._metadata("general.architecture")
@@ -217,9 +212,9 @@ class LlamaModel:
         """Let `target` share the first `length` cells of `source`; nothing is computed or moved."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
-    def forget(self, sequence: int, start: int = 0) -> None:
-        """Free the cells of a sequence from a position on."""
-        llama_cpp.llama_memory_seq_rm(self._memory, sequence, start, -1)
+    def forget(self, sequence: int) -> None:
+        """Free the cells of a sequence."""
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, 0, -1)
 
     def close(self) -> None:
         """Free everything. Closing twice is fine."""

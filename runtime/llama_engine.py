@@ -55,7 +55,7 @@ class LlamaEngine:
             name=name,
             architecture=model.architecture,
             context=capacity.context,
-            n_seq_max=capacity.running,
+            running=capacity.running,
         )
         """See `Engine.info`."""
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()

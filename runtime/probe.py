@@ -159,6 +159,7 @@ def _try(command: list[str], limit: float) -> str:
             text=True,
             errors="replace",
             timeout=limit,
+            start_new_session=True,  # Ctrl-C is for the parent: the child's death by it would look like a crash
             check=False,
         )
     except subprocess.TimeoutExpired as error:

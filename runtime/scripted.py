@@ -28,7 +28,7 @@ class ScriptedEngine:
         self._replies = replies if callable(replies) else iter(list(replies))
         self._lock = threading.Lock()
         self._closed = False
-        self.info = ModelInfo(name="scripted", architecture="scripted", context=context, n_seq_max=16)
+        self.info = ModelInfo(name="scripted", architecture="scripted", context=context, running=16)
         """See `Engine.info`."""
         self.requests: list[Request] = []
         """Every request that was submitted, in order."""

@@ -258,3 +258,15 @@ def test_reading_a_plan_never_raises(answer: str) -> None:
     assert not {"main", "taken"} & set(names)
     assert plan.stubs or plan.problem
     stub_text(plan.stubs)
+
+
+def test_own_functions_of_two_parts_are_kept_apart() -> None:
+    part_a = "def h(x):\n    return x + 1\n\ndef a(x):\n    return h(x)\n"
+    part_b = "def h(x):\n    return x * 10\n\ndef b(x):\n    return h(x)\n"
+    main = "def f(x):\n    return (a(x), b(x))\n"
+    scope: dict[str, Any] = {}
+    exec(assemble([part_a, part_b], main, {"a", "b"}), scope)  # our own text
+    assert scope["f"](1) == (2, 10)
+    clash = "def h(x):\n    return -x\n\ndef f(x):\n    return (a(x), b(x), h(x))\n"
+    exec(assemble([part_a, part_b], clash, {"a", "b"}), scope)
+    assert scope["f"](1) == (2, 10, -1)

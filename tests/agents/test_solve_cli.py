@@ -167,7 +167,10 @@ def test_ctrl_c_leaves_a_run_to_resume_and_no_process(tmp_path: Path) -> None:
         ([ADD, "--out", "."], ". exists already"),
         ([ADD, "--trace", "no/such/folder/x"], "cannot write the trace"),
         (["--resume", "nothing"], "there is no run"),
-        ([ADD, "--resume", "last"], "--resume goes on with a stored task"),
+        ([ADD, "--resume", "last"], "TASK cannot be given"),
+        (["--resume", "last", "--max-tokens", "99"], "--max-tokens cannot be given"),
+        ([ADD, "--out", "x" * 300], "cannot write"),
+        (["Write f(x) \udcff. f(1) == 1"], "not text in UTF-8"),
     ],
 )
 def test_bad_input_is_one_line_with_a_hint(arguments: list[str], words: str, tmp_path: Path) -> None:
