@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from leafwise.agents.contracts import Evidence, Failure, Spec
-from leafwise.runtime.contracts import Check, CheckResult, Limits, Program, Verdict
+from leafwise.runtime.contracts import Check, CheckResult, Limits, Program, Status, Verdict
 from leafwise.runtime.sandbox import Sandbox
 
 LIMITS = Limits(cpu_seconds=3.0, wall_seconds=12.0, output_chars=2_000)
@@ -43,6 +43,7 @@ def examine(
     tried = (*spec.examples, *checks, *(Check(code=call) for call in inputs))
     verdict = sandbox.run(Program(source=source, checks=(_LOADED, *tried), setup=spec.setup), limits, cancel)
     results: list[CheckResult | None] = [*verdict.checks[1:]]
+    ended = verdict.status not in (Status.PASSED, Status.FAILED)
     results += [None] * (len(tried) - len(results))
     first, second = len(spec.examples), len(spec.examples) + len(checks)
     examples = results[:first]
@@ -54,11 +55,12 @@ def examine(
         checks_total=len(checks),
         behaviour=tuple(_behaviour(r) for r in results[second:]),
         failure=_first_failure(spec.examples, examples, verdict),
-        detail=verdict.detail,
+        detail=verdict.detail if ended else "",
         level=verdict.level,
     )
 
 
+_IN_SETUP = "in the setup: "  # how the sandbox marks an error of `Program.setup`
 _NO_ANSWER, _RAISES, _RETURNS = "no answer", "raises ", "returns "
 
 
@@ -83,6 +85,8 @@ def _first_failure(
             observed = verdict.detail or "no answer within the limits"
         elif not result.passed:
             observed = result.error or result.observed or "it failed"
+            if observed.startswith(_IN_SETUP):
+                observed = f"an error before any test, in the tests file's own code: {observed.removeprefix(_IN_SETUP)}"
         else:
             continue
         expected = f"raises {example.raises}" if example.raises else example.expected or "no exception"

@@ -39,7 +39,7 @@ def extract_code(answer: str, entry_point: str | None = None) -> Extraction:
     answer = answer.replace("\r\n", "\n").replace("\r", "\n")
     blocks = [textwrap.dedent(match["block"]).strip("\n") for match in _FENCE.finditer(answer)]
     for rule, code in _rungs(blocks, answer, entry_point):
-        if code.strip() and _parses(code) and _defines(code, entry_point):
+        if _parses(code) and ast.parse(code).body and _defines(code, entry_point):
             return Extraction(code=tidy(code), rule=rule)
     return Extraction(code="", rule="none")
 
@@ -83,7 +83,10 @@ def tidy(code: str) -> str:
         others = (n for n in tree.body if n not in drop)
         if not any(n.lineno <= end and node.lineno <= (n.end_lineno or 0) for n in others):  # else both on one line
             lines[node.lineno - 1 : end] = [None] * (end - node.lineno + 1)
-    tidied = "\n".join(line for line in lines if line is not None).strip() + "\n"
+    kept = [line for line in lines if line is not None]
+    while drop and kept and (not kept[-1].strip() or kept[-1].startswith("#")):
+        kept.pop()  # the demonstration's heading, such as "# Example usage"
+    tidied = "\n".join(kept).strip() + "\n"
     return tidied if _parses(tidied) else code
 
 

@@ -173,7 +173,7 @@ class _Rename(ast.NodeTransformer):
     def __init__(self, new_names: dict[str, str]) -> None:
         self._new_names = new_names
 
-    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802 - the base class's name
+    def visit_Name(self, node: ast.Name) -> ast.Name:
         return ast.Name(id=self._new_names.get(node.id, node.id), ctx=node.ctx)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:

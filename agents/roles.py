@@ -37,14 +37,18 @@ class Written:
 # --- coder -----------------------------------------------------------------------------------------------------------
 
 
+Asked = tuple[str, Generation | None]
+"""The beginning of an answer that was put into the model's mouth, and the request in flight."""
+
+
 class Coder:
     """Writes one function at a time."""
 
     def __init__(self, team: Team, place: Place, spec: Spec) -> None:
         self._team, self._place, self._spec = team, place, spec
 
-    def draft(self, n: int) -> list[Written]:
-        """Direct answers to the task: the first greedy, the others sampled, all in one batch."""
+    def ask_drafts(self, n: int) -> list[Asked]:
+        """Ask for direct answers, the first greedy, the others sampled, all in one batch; returns at once."""
         spec = self._spec
         prompt = render("draft", statement=spec.statement, is_code=is_code(spec), examples=_shown(spec))
         start = self._opening(spec)
@@ -57,7 +61,7 @@ class Coder:
             if count:
                 more = self._team.ask(self._place, name, prompt, continuation=opening, n=count, stop=("```",))
                 asked.append((opening, more))
-        return self._read(asked)
+        return asked
 
     def leaf(self, n: int, purpose: str) -> list[Written]:
         """One documented, pure function of a plan."""
@@ -95,12 +99,12 @@ class Coder:
             critique=critique,
         )
         generation = self._team.ask(self._place, "coder", prompt, continuation=_FENCE, n=n, stop=("```",))
-        return self._read([(_FENCE, generation)])
+        return self.read([(_FENCE, generation)])
 
     def _sample(self, prompt: str, n: int) -> list[Written]:
         opening = self._opening(self._spec)
         generation = self._team.ask(self._place, "coder", prompt, continuation=opening, n=n, stop=("```",))
-        return self._read([(opening, generation)])
+        return self.read([(opening, generation)])
 
     @staticmethod
     def _opening(spec: Spec) -> str:
@@ -110,7 +114,8 @@ class Coder:
             return f"{_FENCE}{spec.signature}"
         return f"{_FENCE}def {spec.entry_point}(" if spec.entry_point else _FENCE
 
-    def _read(self, asked: Sequence[tuple[str, Generation | None]]) -> list[Written]:
+    def read(self, asked: Sequence[Asked]) -> list[Written]:
+        """Wait for what was asked, and read it."""
         written: list[Written] = []
         for opening, generation in asked:
             completion = self._team.receive(self._place, "coder", generation)

@@ -65,6 +65,7 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
         TaskError: the task, an example or the tests file is not usable.
         RunError: the run cannot be stored.
     """
+    _check(options)
     if not isinstance(task, Task):
         task = read_inputs(task, options.get("examples", ()), options.get("tests"))
     settings = options.get("settings") or Settings()
@@ -132,6 +133,23 @@ def read_inputs(task: str, examples: Sequence[str] = (), tests: str | Path | Non
     signature = find_signature(task)
     entry_point = signature[0] if signature else find_name(task)
     return read_task(task, examples, read_tests_file(Path(tests), entry_point))
+
+
+def _check(options: Options) -> None:
+    """Refuse what a type checker would: a misspelt option that is ignored would change what was asked for.
+
+    Raises:
+        TypeError: an option is unknown or of a wrong type.
+    """
+    if unknown := options.keys() - Options.__annotations__.keys():
+        known = ", ".join(Options.__annotations__)
+        raise TypeError(f"unknown option {', '.join(sorted(unknown))}; there are {known}, and Settings has the knobs")
+    if isinstance(options.get("examples"), str):
+        raise TypeError("examples is a sequence of texts, not one text")
+    if not isinstance(options.get("settings", Settings()), Settings):
+        raise TypeError("settings is a Settings object")
+    if isinstance(options.get("sandbox"), str) and not isinstance(options.get("sandbox"), SandboxLevel):
+        raise TypeError("sandbox is a SandboxLevel or a Sandbox")
 
 
 def _lasting_name(model: str) -> str:

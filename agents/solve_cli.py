@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from leafwise.runtime.cli import run_typer
+from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PASSED, NOT_PASSED = 0, 1
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
 
 def main(arguments: list[str]) -> int:
@@ -120,9 +120,11 @@ def read_statement(task: str | None, file: Path | None) -> str:
             "no task given" if task is None else "the task is given twice", 'leafwise solve "Write a function ..."'
         )
     try:
+        if task is not None and " " not in task and task != "-" and Path(task).is_file():
+            raise UsageError(f"{task} is a file, not a task", f"leafwise solve --file {task}")
         if file is not None:
             return file.read_text(encoding="utf-8")
-        return sys.stdin.read() if task == "-" else str(task)
+        return sys.stdin.buffer.read().decode("utf-8") if task == "-" else str(task)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the task: {error}", "give a text file in UTF-8") from error
 
@@ -139,9 +141,12 @@ def check_out(out: Path | None, *, force: bool) -> None:
         exists, possible = out.exists(), out.parent.is_dir() and os.access(out.parent, os.W_OK)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}", "choose another name") from error
+    if exists and not out.is_file():
+        kind = "a directory" if out.is_dir() else "no regular file"
+        raise UsageError(f"cannot write {out}: it is {kind}", "choose another name; the code is on standard output too")
     if exists and not force:
         raise UsageError(f"{out} exists already", "choose another name, or add --force to replace it")
-    if not possible or out.is_dir():
+    if not possible:
         raise UsageError(f"cannot write {out}", "choose a file in a directory that exists and is writable")
 
 
@@ -152,6 +157,7 @@ def write_out(out: Path, code: str) -> None:
         UsageError: it can't be written; the code is on standard output all the same.
     """
     temporary: Path | None = None
+    out = out.resolve()  # through a link: what it points to is replaced, not the link
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=out.parent, prefix=".leafwise-", delete=False
@@ -198,6 +204,8 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.syntax import Syntax
 
+    from leafwise.agents.statement import count
+
     if as_json:
         print(answer.model_dump_json(indent=2))
     elif sys.stdout.isatty():
@@ -208,12 +216,13 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
     cached = 100 * spent.cached_tokens // max(1, spent.prompt_tokens)
     style = {"passed": "green", "unchecked": "yellow", "failed": "red"}[answer.status]
     errors = Console(stderr=True, highlight=False)
-    errors.print(answer.statement, style=style, markup=False, soft_wrap=True)
+    wrapped = errors.is_terminal  # a pipe gets whole lines
+    errors.print(answer.statement, style=style, markup=False, soft_wrap=not wrapped)
     errors.print(
-        f"{answer.model}, {answer.strategy}: {answer.candidates} candidates in {spent.calls} calls, "
-        f"{spent.completion_tokens} tokens, {spent.seconds:.1f} s, {cached} % of the prompts from the cache; "
+        f"{answer.model}, {answer.strategy}: {count(answer.candidates, 'candidate')} in {count(spent.calls, 'call')}, "
+        f"{count(spent.completion_tokens, 'token')}, {spent.seconds:.1f} s, {cached} % of the prompts from the cache; "
         f"sandbox {answer.sandbox}; run {answer.run}",
         style="dim",
         markup=False,
-        soft_wrap=True,
+        soft_wrap=not wrapped,
     )

@@ -28,20 +28,21 @@ def _claim(evidence: Evidence | None) -> str:
         return f"The code loads, but the task has no example to check it with.{_generated(evidence)}"
     passed, total = evidence.examples_passed, evidence.examples_total
     if passed == total:
-        return f"Passed {_count(total, 'example')} from the task.{_generated(evidence)} Nothing else was checked."
+        return f"Passed {count(total, 'visible example')}.{_generated(evidence)} Nothing else was checked."
     failure = evidence.failure
     why = f" First failure: {failure.code}: expected {failure.expected}, got {failure.observed}." if failure else ""
-    return f"Fails: {passed} of {_count(total, 'example')} from the task passed.{why}{_generated(evidence)}"
+    return f"Fails: {passed} of {count(total, 'visible example')} passed.{why}{_generated(evidence)}"
 
 
 def _generated(evidence: Evidence) -> str:
     if not evidence.checks_total:
         return ""
     return (
-        f" Of {_count(evidence.checks_total, 'check')} that the model wrote itself, {evidence.checks_passed} passed"
+        f" Of {count(evidence.checks_total, 'check')} that the model wrote itself, {evidence.checks_passed} passed"
         " (they may be wrong)."
     )
 
 
-def _count(number: int, word: str) -> str:
+def count(number: int, word: str) -> str:
+    """A number with its word, in the plural where it has to be."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"

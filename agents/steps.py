@@ -100,8 +100,10 @@ def draft(state: State, team: Team, place: Place) -> Update:
     """The coder answers the task directly, several times at once; the tester writes checks meanwhile."""
     spec = state["nodes"][ROOT].spec
     alone = team.settings.strategy == "direct"
+    coder = roles.Coder(team, place, spec)
+    asked = coder.ask_drafts(1 if alone else team.settings.drafts)
     tester = None if alone else roles.ask_tester(team, place, spec)
-    written = roles.Coder(team, place, spec).draft(1 if alone else team.settings.drafts)
+    written = coder.read(asked)
     candidates = examine_all(team, place, spec, "draft", written)
     settles_it = tester is not None and settled(spec, candidates, team.settings)
     if settles_it and tester is not None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from leafwise.agents.errors import TaskError
 from leafwise.runtime.contracts import Check
 
+_PACKAGES = frozenset(("pytest", "hypothesis", "numpy", "pandas", "scipy", "sympy", "nose", "parameterized", "mock"))
+
 
 def read_tests_file(path: Path, entry_point: str | None = None) -> tuple[str, tuple[Check, ...]]:
     """Setup code and checks of a tests file.
@@ -42,7 +44,8 @@ def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -
     setup: list[ast.stmt] = []
     checks: list[Check] = []
     for statement in module.body:
-        if _imports_the_answer(statement, name, entry_point):
+        if (changed := _import_of_answer(statement, name)) is not None:
+            setup.append(changed)
             continue
         found = _checks_of(statement, entry_point)
         checks += found
@@ -56,27 +59,39 @@ def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -
     return ast.unparse(ast.Module(body=setup, type_ignores=[])), tuple(checks)
 
 
-def _imports_the_answer(statement: ast.stmt, name: str, entry_point: str | None) -> bool:
-    """Whether a statement imports the function under test, whose names the sandbox provides.
+def _import_of_answer(statement: ast.stmt, name: str) -> ast.stmt | None:
+    """An import, as the sandbox can do it.
+
+    Names of the standard library stay. A module that is not known is the answer under the user's own name for it; the
+    sandbox calls it `solution`.
 
     Raises:
-        TaskError: it imports something else that the sandbox does not have.
+        TaskError: it is a well-known package that the sandbox does not have.
     """
     match statement:
         case ast.Import(names=names):
-            modules = [alias.name.split(".")[0] for alias in names]
+            modules = [alias.name for alias in names]
+            aliases = [_as_solution(alias) for alias in names]
+            changed: ast.stmt = ast.Import(names=aliases)
         case ast.ImportFrom(module=str(module), names=names):
-            if entry_point in [alias.name for alias in names]:
-                return True
-            modules = [module.split(".")[0]]
+            modules = [module]
+            changed = statement if _is_known(module) else ast.ImportFrom(module="solution", names=names, level=0)
         case _:
-            return False
-    if foreign := [m for m in modules if m not in sys.stdlib_module_names and m != "solution"]:
+            return None
+    if foreign := [m for m in modules if m.split(".")[0] in _PACKAGES]:
         raise TaskError(
             f"the tests file {name} imports {foreign[0]}, which the sandbox does not have",
-            "use asserts and the standard library only; the answer's functions can be imported from solution",
+            "use asserts and the standard library only",
         )
-    return False
+    return changed
+
+
+def _is_known(module: str) -> bool:
+    return module == "__future__" or module.split(".")[0] in sys.stdlib_module_names
+
+
+def _as_solution(alias: ast.alias) -> ast.alias:
+    return alias if _is_known(alias.name) else ast.alias(name="solution", asname=alias.asname or alias.name)
 
 
 def _checks_of(statement: ast.stmt, entry_point: str | None) -> list[Check]:
@@ -85,15 +100,42 @@ def _checks_of(statement: ast.stmt, entry_point: str | None) -> list[Check]:
             return [check_of_assert(statement)]
         case ast.FunctionDef(name="check") if entry_point and len(statement.args.args) == 1:
             return [Check(code=f"check({entry_point})")]
-        case ast.FunctionDef() if statement.name.startswith("test") and not statement.args.args:
-            return [Check(code=f"{statement.name}()")]
+        case ast.FunctionDef() | ast.AsyncFunctionDef() if statement.name.startswith("test"):
+            _refuse_what_cannot_run(statement, takes=0)
+            return [Check(code=f"{statement.name}()")] if not _is_skipped(statement) else []
         case ast.Expr(value=ast.Call(func=ast.Name(id=name)) as call) if _is_test(name):
             return [Check(code=ast.unparse(call))]
-        case ast.ClassDef() if any(ast.unparse(base).endswith("TestCase") for base in statement.bases):
-            methods = [m.name for m in statement.body if isinstance(m, ast.FunctionDef) and m.name.startswith("test")]
-            return [Check(code=f"{statement.name}({method!r}).debug()") for method in methods]
+        case ast.ClassDef() if (form := _form_of_class(statement)) and not _is_skipped(statement):
+            kinds = ast.FunctionDef | ast.AsyncFunctionDef
+            methods = [m for m in statement.body if isinstance(m, kinds) and m.name.startswith("test")]
+            for method in methods:
+                _refuse_what_cannot_run(method, takes=1)
+            return [Check(code=form.format(statement.name, m.name)) for m in methods if not _is_skipped(m)]
         case _:
             return []
+
+
+def _form_of_class(statement: ast.ClassDef) -> str:
+    """How one test method of a class is run; empty if the class is no test."""
+    if any(ast.unparse(base).endswith("TestCase") for base in statement.bases):
+        return "{0}('{1}').debug()"
+    return "{0}().{1}()" if statement.name.startswith("Test") else ""
+
+
+def _refuse_what_cannot_run(test: ast.FunctionDef | ast.AsyncFunctionDef, takes: int) -> None:
+    """Leaving a test out without a word would make a wrong answer pass.
+
+    Raises:
+        TaskError: the test is asynchronous or wants arguments (pytest's fixtures and parameters are not there).
+    """
+    wanted = len(test.args.posonlyargs) + len(test.args.args) + len(test.args.kwonlyargs)
+    if isinstance(test, ast.AsyncFunctionDef) or wanted > takes:
+        why = "it is asynchronous" if isinstance(test, ast.AsyncFunctionDef) else "it takes arguments"
+        raise TaskError(f"the test {test.name} cannot be run: {why}", "write it as a plain function without arguments")
+
+
+def _is_skipped(test: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    return any("skip" in ast.unparse(decorator).lower() for decorator in test.decorator_list)
 
 
 def check_of_assert(statement: ast.Assert) -> Check:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from leafwise.runtime.cli import run_typer
+from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from leafwise.agents.contracts import Strategy
     from leafwise.benchmarks.smoke import SmokeResult
 
-app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP
+)
 
 _Model = Annotated[str, typer.Option(help="A name from `leafwise models list`, or a .gguf file.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -81,7 +81,7 @@ def _first_token(model: str) -> float:
 
 def _run(*arguments: str, state: str | None = None) -> None:
     # the runs measured here are nobody's: they are not stored among the user's
-    environment = {**os.environ, "XDG_STATE_HOME": state} if state else None
-    done = subprocess.run([*_COMMAND, *arguments], capture_output=True, text=True, check=False, env=environment)
+    elsewhere = ("env", f"XDG_STATE_HOME={state}") if state else ()
+    done = subprocess.run([*elsewhere, *_COMMAND, *arguments], capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise BenchmarkError(f"leafwise {arguments[0]} failed: {done.stderr.strip()[-300:]}", "see `leafwise doctor`")

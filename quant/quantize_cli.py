@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from leafwise.runtime.cli import run_typer
+from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,17 +8,18 @@ interrupted; 141 when the reader of the output went away.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import sys
-from importlib.metadata import EntryPoint, entry_points, version
 from typing import TYPE_CHECKING, TextIO
 
 from leafwise.runtime.errors import LeafwiseError, UsageError
 
+# further modules are imported where they are used: until `main` runs, Ctrl-C would be a traceback
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from importlib.metadata import EntryPoint
     from pathlib import Path
 
     import typer
@@ -26,10 +27,15 @@ if TYPE_CHECKING:
 GROUP = "leafwise.commands"
 FAILED, INTERRUPTED, READER_GONE = 2, 130, 141
 _RED, _CYAN = "31", "36"
+HELP = {"help_option_names": ["-h", "--help"]}
+"""Context settings of every Typer application."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; the console script's entry point."""
+    for name in ("stdin", "stdout", "stderr"):  # closed by the caller: Python then leaves None there
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     return guarded(dispatch, sys.argv[1:] if arguments is None else list(arguments))
 
 
@@ -43,7 +49,7 @@ def dispatch(arguments: list[str]) -> int:
         print(usage())
         return 0
     if arguments[0] in ("-V", "--version"):
-        print(f"leafwise {version('leafwise')}")
+        print(f"leafwise {_version()}")
         return 0
     name, rest = arguments[0], arguments[1:]
     commands = find_commands()
@@ -82,6 +88,8 @@ def _configure_process() -> None:
 
 def find_commands() -> dict[str, EntryPoint]:
     """The subcommands by name; where two distributions give one name, leafwise's own wins."""
+    from importlib.metadata import entry_points
+
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         if point.name not in found or point.module.startswith("leafwise."):
@@ -114,6 +122,8 @@ def usage() -> str:
 
 def summary(module: str) -> str:
     """The first line of a module's docstring, read from its source; nothing is imported."""
+    import ast
+
     source = _find_source(module)
     if source is None:
         return "(not installed)"
@@ -123,6 +133,12 @@ def summary(module: str) -> str:
     except (OSError, SyntaxError, ValueError):
         return "(can not be read)"
     return (docstring or "").partition("\n")[0]
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("leafwise")
 
 
 def _find_source(module: str) -> str | None:
@@ -178,6 +194,11 @@ def guarded(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
+    except OSError as error:  # a full disk behind standard output, a file that went away
+        report(LeafwiseError(f"the system says: {error}", "LEAFWISE_DEBUG=1 shows where"))
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except Exception as error:  # the process boundary: anything else is a bug of ours
         return _report_bug(error)
     return status
@@ -258,7 +279,7 @@ def _save_traceback(error: Exception) -> Path | str:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=folder, prefix=name, suffix=".txt", delete=False
         ) as file:
-            file.write(f"leafwise {version('leafwise')}, Python {sys.version}\narguments: {sys.argv}\n\n")
+            file.write(f"leafwise {_version()}, Python {sys.version}\narguments: {sys.argv}\n\n")
             _print_traceback(error, file)  # type: ignore[arg-type]
             return file.name
     except OSError:

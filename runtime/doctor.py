@@ -21,7 +21,7 @@ from leafwise.runtime.cpu import Cpu, read_cpu
 from leafwise.runtime.errors import LeafwiseError
 from leafwise.runtime.models import DEFAULT_MODEL, MODELS, locate, resolve
 from leafwise.runtime.native_build import DISTRIBUTION, reinstall_command
-from leafwise.runtime.paths import cache_dir
+from leafwise.runtime.paths import cache_dir, state_dir
 from leafwise.runtime.probe import probe
 from leafwise.runtime.sandbox import LayerReport, probe_layers
 
@@ -181,14 +181,18 @@ def _memory() -> Iterable[Finding]:
 
 
 def _disk() -> Iterable[Finding]:
-    try:
-        folder = cache_dir()
-        free = shutil.disk_usage(folder).free
-    except (LeafwiseError, OSError) as error:
-        hint = getattr(error, "hint", "")
-        yield Finding(name="cache", state=State.WARN, detail=f"nothing is remembered: {error}", remedy=hint)
-        return
-    enough = free >= _DISK_GIB * _GIB
-    remedy = "" if enough else f"free some disk space: {_DISK_GIB:.0f} GiB should be free"
-    detail = f"{free / _GIB:.1f} GiB free at {folder}"
-    yield Finding(name="cache", state=State.OK if enough else State.WARN, detail=detail, remedy=remedy)
+    for name, folder_of, without in (
+        ("cache", cache_dir, State.WARN),  # only slower without
+        ("runs", state_dir, State.MISSING),
+    ):
+        try:
+            folder = folder_of()
+            free = shutil.disk_usage(folder).free
+        except (LeafwiseError, OSError) as error:
+            hint = getattr(error, "hint", "")
+            yield Finding(name=name, state=without, detail=f"nothing can be kept: {error}", remedy=hint)
+            continue
+        enough = free >= _DISK_GIB * _GIB
+        remedy = "" if enough else f"free some disk space: {_DISK_GIB:.0f} GiB should be free"
+        detail = f"{free / _GIB:.1f} GiB free at {folder}"
+        yield Finding(name=name, state=State.OK if enough else State.WARN, detail=detail, remedy=remedy)

@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from leafwise.runtime.cli import run_typer
+from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.doctor import Report, State, examine
 
 _STYLES = {State.OK: "green", State.WARN: "yellow", State.MISSING: "bold red"}
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
 
 def main(arguments: list[str]) -> int:

@@ -81,9 +81,7 @@ def open_gguf(path: Path) -> BinaryIO:
     if magic != MAGIC:
         file.close()
         what = "is empty" if not magic else "is not a GGUF file"
-        raise ModelFileError(
-            f"{path} {what}", "leafwise runs .gguf files; `leafwise quantize` makes them from other formats"
-        )
+        raise ModelFileError(f"{path} {what}", "leafwise works with .gguf files: `leafwise models list` names some")
     file.seek(0)
     return file
 

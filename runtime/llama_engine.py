@@ -94,6 +94,12 @@ class LlamaEngine:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def __enter__(self) -> LlamaEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _refuse_if_closed(self) -> None:
         if self._failure is not None:
             raise self._failure

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from leafwise.runtime.cli import HELP, run_typer
+
 if TYPE_CHECKING:
     from leafwise.runtime.gguf_header import GGUFHeader
     from leafwise.runtime.hub import Progress
 
 # pydantic, rich and huggingface_hub are imported inside the commands: this module is loaded for every `--help`.
 
-app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP
+)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -27,14 +31,7 @@ def main(arguments: list[str]) -> int:
     Raises:
         LeafwiseError: the command failed; whoever called says so.
     """
-    command = typer.main.get_command(app)
-    try:
-        command.main(args=arguments, prog_name="leafwise models")
-    except SystemExit as end:
-        if end.code == 130:  # typer turns Ctrl-C into an exit; the root of the CLI decides about it
-            raise KeyboardInterrupt from None
-        return end.code if isinstance(end.code, int) else 2
-    return 0
+    return run_typer(app, "models", arguments)
 
 
 @app.command("list")

@@ -68,6 +68,12 @@ class ScriptedEngine:
         """See `Engine.close`."""
         self._closed = True
 
+    def __enter__(self) -> ScriptedEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _next(self, request: Request, index: int) -> str:
         if callable(self._replies):
             return self._replies(request, index)

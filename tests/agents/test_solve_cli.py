@@ -47,7 +47,7 @@ def test_the_issue_s_task_passes_and_piped_output_is_clean(tmp_path: Path) -> No
     trace = tmp_path / "trace.jsonl"
     done = leafwise("solve", ADD, "--out", "made.py", "--trace", str(trace), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Passed 1 example from the task." in done.stderr
+    assert "Passed 1 visible example." in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     assert (tmp_path / "made.py").read_text() == done.stdout
     compile(done.stdout, "made.py", "exec")
@@ -85,7 +85,7 @@ def test_a_tests_file_is_what_the_answer_has_to_pass(tmp_path: Path) -> None:
     )
     done = leafwise("solve", "Write a function add(a, b) that returns the sum.", "-q", "--tests", str(tests))
     assert done.returncode == 0, done.stderr
-    assert "Passed 2 examples" in done.stderr
+    assert "Passed 2 visible examples" in done.stderr
 
 
 def start_hard(trace: Path) -> subprocess.Popen[str]:
@@ -164,7 +164,8 @@ def test_ctrl_c_leaves_a_run_to_resume_and_no_process(tmp_path: Path) -> None:
         ([ADD, "--example", "two plus two is four"], "cannot read the example"),
         ([ADD, "--tests", "nothing.py"], "cannot read the tests file"),
         ([ADD, "--out", "no/such/folder/x.py"], "cannot write"),
-        ([ADD, "--out", "."], ". exists already"),
+        ([ADD, "--out", "."], "it is a directory"),
+        ([ADD, "--out", "/dev/null", "--force"], "no regular file"),
         ([ADD, "--trace", "no/such/folder/x"], "cannot write the trace"),
         (["--resume", "nothing"], "there is no run"),
         ([ADD, "--resume", "last"], "TASK cannot be given"),

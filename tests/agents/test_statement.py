@@ -25,20 +25,20 @@ CASES = [
         "The code loads, but the task has no example to check it with. "
         "Of 2 checks that the model wrote itself, 1 passed (they may be wrong).",
     ),
-    (evidence(examples_total=1, examples_passed=1), "Passed 1 example from the task. Nothing else was checked."),
+    (evidence(examples_total=1, examples_passed=1), "Passed 1 visible example. Nothing else was checked."),
     (
         evidence(examples_total=3, examples_passed=3, checks_total=1, checks_passed=0),
-        "Passed 3 examples from the task. Of 1 check that the model wrote itself, 0 passed (they may be wrong). "
+        "Passed 3 visible examples. Of 1 check that the model wrote itself, 0 passed (they may be wrong). "
         "Nothing else was checked.",
     ),
-    (evidence(examples_total=2, examples_passed=1), "Fails: 1 of 2 examples from the task passed."),
+    (evidence(examples_total=2, examples_passed=1), "Fails: 1 of 2 visible examples passed."),
     (
         evidence(examples_total=1, failure=Failure(code="f(1)", expected="2", observed="3")),
-        "Fails: 0 of 1 example from the task passed. First failure: f(1): expected 2, got 3.",
+        "Fails: 0 of 1 visible example passed. First failure: f(1): expected 2, got 3.",
     ),
     (
         evidence(examples_total=1, failure=Failure(code="f(1)", expected="raises ValueError", observed="3")),
-        "Fails: 0 of 1 example from the task passed. First failure: f(1): expected raises ValueError, got 3.",
+        "Fails: 0 of 1 visible example passed. First failure: f(1): expected raises ValueError, got 3.",
     ),
 ]
 

@@ -80,9 +80,7 @@ def test_check_without_a_known_entry_point_is_no_check() -> None:
         read_tests("def check(candidate):\n    assert candidate(1) == 2\n")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "# nothing", "import math", "def helper(x): ...", "def test_a(fixture): ...", "f(1)"]
-)
+@pytest.mark.parametrize("text", ["", "# nothing", "import math", "def helper(x): ...", "f(1)"])
 def test_a_file_without_checks_is_refused(text: str) -> None:
     with pytest.raises(TaskError, match=r"no check found in the tests file mine\.py"):
         read_tests(text, "mine.py")
@@ -110,3 +108,35 @@ def test_unreadable_files_are_the_users_error(tmp_path: Path) -> None:
         with pytest.raises(TaskError, match="cannot read the tests file") as error:
             read_tests_file(path)
         assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def test_a(tmp_path): assert f(1) == 1", "test_a cannot be run: it takes arguments"),
+        ("async def test_a(): assert f(1) == 1", "test_a cannot be run: it is asynchronous"),
+        ("class TestF:\n    def test_a(self, x): ...", "test_a cannot be run: it takes arguments"),
+        ("import pytest\ndef test_a(): ...", "imports pytest, which the sandbox does not have"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_and_never_left_out(text: str, words: str) -> None:
+    with pytest.raises(TaskError, match=words):
+        read_tests(f"assert f(2) == 2\n{text}\n")
+
+
+def test_plain_classes_are_run_and_skipped_tests_are_not() -> None:
+    text = "class TestF:\n    def test_a(self): assert f(1) == 1\n    @skip('no')\n    def test_b(self): assert False\n"
+    assert [check.code for check in read_tests(text)[1]] == ["TestF().test_a()"]
+
+
+@pytest.mark.parametrize(
+    ("text", "setup"),
+    [
+        ("from answer import f, g", "from solution import f, g"),
+        ("import answer", "import solution as answer"),
+        ("import math, answer as a", "import math, solution as a"),
+        ("from collections import Counter", "from collections import Counter"),
+    ],
+)
+def test_the_users_name_of_the_answer_is_the_sandboxs_solution(text: str, setup: str) -> None:
+    assert read_tests(f"{text}\nassert f(1) == 1\n")[0] == setup

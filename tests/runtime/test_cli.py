@@ -128,7 +128,7 @@ class TestDispatch:
 
     def test_our_own_command_wins_over_anothers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         points = [EntryPoint("solve", f"{module}:main", cli.GROUP) for module in ("a.b", "leafwise.c", "z.y")]
-        monkeypatch.setattr(cli, "entry_points", lambda group: points)
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
         assert cli.find_commands()["solve"].module == "leafwise.c"
 
 

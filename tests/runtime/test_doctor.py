@@ -109,8 +109,16 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unwritable_cache_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    (finding,) = doctor._disk()
+    finding, _ = doctor._disk()
     assert finding.state is State.WARN
+    assert finding.remedy
+
+
+def test_without_a_place_for_runs_solve_cannot_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    _, finding = doctor._disk()
+    assert finding.state is State.MISSING
     assert finding.remedy
 
 

@@ -154,13 +154,14 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "List, download and inspect models." in capsys.readouterr().out
 
 
-def test_ctrl_c_reaches_the_caller(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_is_status_130_and_keeps_what_has_arrived(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(hub_module, "pull", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        models_cli.main(["pull", "llama3.2-1b"])
+    assert models_cli.main(["pull", "llama3.2-1b"]) == 130
     assert "what has arrived is kept" in capsys.readouterr().err
 
 
