@@ -52,14 +52,18 @@ def solve(
     example: Annotated[
         list[str] | None, typer.Option("--example", "-e", help="A visible example, such as 'f(2) == 4'; repeatable.")
     ] = None,
-    tests: Annotated[Path | None, typer.Option(help="A Python file of checks the answer has to pass.")] = None,
+    tests: Annotated[
+        Path | None, typer.Option(help="A Python file of asserts and tests to pass; it imports from solution.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the code to this new file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Let --out replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="All sampling derives from it.")] = 0,
     max_tokens: Annotated[int, typer.Option(min=16, help="Most tokens to generate in the whole run.")] = 12_000,
-    time_limit: Annotated[float | None, typer.Option(min=0.1, help="Most seconds for the whole run.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.1, help="Most seconds for the run, once the model is loaded.")
+    ] = None,
     sandbox: Annotated[
         Literal["auto", "full", "landlock", "none"],
         typer.Option(help="How strongly programs are contained; none is for code you trust."),

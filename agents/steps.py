@@ -191,6 +191,7 @@ def select(state: State, team: Team, _place: Place) -> Update:
     """The best of all candidates of all stages becomes the answer, with the honest statement of what was checked."""
     winner = best(state["candidates"])
     evidence = winner.evidence if winner else None
+    nodes = {**state["nodes"], ROOT: _decided(state["nodes"][ROOT], winner)}
     answer = Answer(
         run="",
         status=_status(evidence),
@@ -200,7 +201,7 @@ def select(state: State, team: Team, _place: Place) -> Update:
         strategy=team.settings.strategy,
         origin=winner.origin if winner else None,
         evidence=evidence,
-        nodes=tuple(state["nodes"].values()),
+        nodes=tuple(nodes.values()),
         candidates=state["tried"],
         ended_by=team.ended_by,
         spent=team.total_spent(),
