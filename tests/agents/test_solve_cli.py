@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 from gguf_files import write_gguf_copy_without_template
 
+from leafwise.agents import Settings
+from leafwise.runtime.models import DEFAULT_MODEL
+
 ADD = "Write a function add(a, b) that returns the sum of two numbers. add(2, 3) == 5"
 HARD = (
     "Write a function prime_palindromes(n) that returns all prime numbers below n that are palindromes. "
@@ -237,3 +240,9 @@ def test_help_names_every_option() -> None:
     options = "file model strategy example tests out json seed max-tokens time-limit trace resume sandbox quiet force"
     for option in options.split():
         assert f"--{option}" in text
+
+
+def test_defaults_of_the_command_are_those_of_the_library() -> None:
+    text = " ".join(leafwise("solve", "--help").stdout.split())
+    for default in (DEFAULT_MODEL, Settings().strategy, f"{Settings().max_tokens};", f"{Settings().seed};"):
+        assert f"[default: {default}" in text
