@@ -60,12 +60,11 @@ def test_more_samples_than_sequences_run_in_waves(engine: LlamaEngine) -> None:
 def test_a_full_cache_lets_requests_wait_and_corrupts_nothing() -> None:
     small = open_engine(context=256)
     try:
-        wanted = ASK.model_copy(update={"max_tokens": 150})
-        alone = small.submit(wanted).result().samples[0].text
+        # batched kernels differ in the last bits, so the prompt is one that leaves no doubt how it goes on
+        wanted = Request(prompt="1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,", max_tokens=100)
         crowd = [small.submit(wanted) for _ in range(8)]
-        texts = {g.result(timeout=120).samples[0].text for g in crowd}
-        # batched kernels may differ in the last bits, so the tail may; the beginning may not
-        assert {text[:24] for text in texts} == {alone[:24]}
+        texts = [g.result(timeout=120).samples[0].text for g in crowd]
+        assert all(text.startswith(" 14, 15, 16, 17, 18, 19, 20,") for text in texts), texts
     finally:
         small.close()
 
