@@ -24,6 +24,9 @@ from leafwise.runtime.text import TextAssembler
 _RANDOM_SEED = 2**32 - 1  # llama.cpp takes this one as "choose any"
 
 
+_WORTH_WAITING = 16  # tokens of a shared beginning
+
+
 class Scheduler:
     """Decides what each step computes; owns sequences and cells. Used from one thread only.
 
@@ -86,6 +89,8 @@ class Scheduler:
         while self._waiting and len(self._jobs) < self._max_running:
             job = self._waiting[0]
             source, shared = self._longest_match(job.prompt)
+            if self._is_being_computed(job.prompt, shared + _WORTH_WAITING):
+                return
             if source is not None:
                 source.last_used = time.monotonic()  # the last to be dropped now
             if not self._make_room(len(job.prompt) + job.generation.request.max_tokens):
@@ -102,6 +107,14 @@ class Scheduler:
             self._model.copy(source.sequence, prefix.sequence, shared)
         job.prefix, job.cached_tokens = prefix, shared
         self._prefixes.append(prefix)
+
+    def _is_being_computed(self, prompt: list[int], length: int) -> bool:
+        """Whether a job in prefill will soon have computed at least this much of the prompt: then waiting saves it."""
+        return any(
+            _common_length(job.prompt, prompt) >= length
+            for job in self._jobs
+            if job.prefix is not None and len(job.prefix.tokens) < len(job.prompt)
+        )
 
     def _longest_match(self, prompt: list[int]) -> tuple[Prefix | None, int]:
         best: tuple[Prefix | None, int] = (None, 0)

@@ -134,3 +134,11 @@ def test_llama_cpp_is_silent(capfd: pytest.CaptureFixture[str], caplog: pytest.L
     out = capfd.readouterr()
     assert out.out == out.err == ""
     assert any("llama" in record.message for record in caplog.records)
+
+
+def test_requests_that_arrive_together_share_the_beginning_they_have_in_common(engine: LlamaEngine) -> None:
+    shared = "A list of rivers in alphabetical order, with the countries they run through: " * 4
+    crowd = [engine.submit(Request(prompt=shared + ending, max_tokens=4)) for ending in ("Amazon", "Danube", "Nile")]
+    first, *others = [g.result(timeout=60).usage for g in crowd]
+    assert all(usage.cached_tokens > 0.8 * usage.prompt_tokens for usage in others)
+    assert first.completion_tokens > 0
