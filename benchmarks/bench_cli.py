@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -13,7 +13,6 @@ from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from leafwise.agents.contracts import Strategy
     from leafwise.benchmarks.smoke import SmokeResult
 
 app = typer.Typer(
@@ -44,13 +43,14 @@ def smoke(
     from rich.console import Console
     from rich.progress import Progress
 
+    from leafwise.agents.contracts import Strategy
     from leafwise.benchmarks.smoke import run_smoke, smoke_tasks
     from leafwise.runtime.opening import open_engine
     from leafwise.runtime.sandbox import open_sandbox
 
     wanted = [name.strip() for name in strategies.split(",")]
-    if unknown := set(wanted) - {"direct", "guided"}:
-        raise UsageError(f"no strategy {', '.join(sorted(unknown))}", "use direct, guided, or both")
+    if unknown := set(wanted) - set(get_args(Strategy)):
+        raise UsageError(f"no strategy {', '.join(sorted(unknown))}", f"there are {', '.join(get_args(Strategy))}")
     errors = Console(stderr=True)
     with (
         closing(open_engine(model)) as engine,
@@ -58,7 +58,7 @@ def smoke(
         Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar,
     ):
         job = bar.add_task("smoke", total=len(wanted) * len(smoke_tasks()))
-        results = run_smoke(engine, box, cast("list[Strategy]", wanted), seed=seed, done=lambda _: bar.advance(job))
+        results = run_smoke(engine, box, cast(list[Strategy], wanted), seed=seed, done=lambda _: bar.advance(job))
     if as_json:
         print(json.dumps([result.model_dump(mode="json") for result in results], indent=2))
     else:

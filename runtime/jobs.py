@@ -36,10 +36,14 @@ class Job:
     samples: dict[int, Sample] = field(default_factory=dict)
 
     @property
+    def computed(self) -> bool:
+        """Whether its whole prompt is in the cache."""
+        return self.prefix is not None and len(self.prefix.tokens) == len(self.prompt)
+
+    @property
     def waits_for_room(self) -> bool:
         """Whether its prompt is computed and samples of it could not be started yet."""
-        computed = self.prefix is not None and len(self.prefix.tokens) == len(self.prompt)
-        return computed and self.started < self.generation.request.n
+        return self.computed and self.started < self.generation.request.n
 
     def ending(self) -> FinishReason | None:
         """Why the job has to end now, if it has to."""

@@ -67,7 +67,7 @@ class Scheduler:
         """Compute one batch and hand out what came of it."""
         self._end_due_jobs()
         for job in list(self._jobs):
-            if job.prefix is not None and len(job.prefix.tokens) == len(job.prompt):
+            if job.waits_for_room:
                 self._start_samples(job, row=None)
         if not any(job.waits_for_room for job in self._jobs):  # or newer jobs would take the cells it waits for
             self._admit()
@@ -110,11 +110,7 @@ class Scheduler:
 
     def _is_being_computed(self, prompt: list[int], length: int) -> bool:
         """Whether a job in prefill will soon have computed at least this much of the prompt: then waiting saves it."""
-        return any(
-            _common_length(job.prompt, prompt) >= length
-            for job in self._jobs
-            if job.prefix is not None and len(job.prefix.tokens) < len(job.prompt)
-        )
+        return any(_common_length(job.prompt, prompt) >= length for job in self._jobs if not job.computed)
 
     def _longest_match(self, prompt: list[int]) -> tuple[Prefix | None, int]:
         best: tuple[Prefix | None, int] = (None, 0)
@@ -161,7 +157,7 @@ class Scheduler:
             last = len(job.prompt) - 1
             rows += [Row(t, start + i, prefix.sequence, start + i == last) for i, t in enumerate(chunk)]
             prefix.tokens += chunk
-            if chunk and len(prefix.tokens) == len(job.prompt):
+            if chunk and job.computed:
                 ended.append((len(rows) - 1, job))
         return ended
 

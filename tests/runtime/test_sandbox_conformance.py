@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sandbox_levels import open_or_skip
 
 from leafwise.runtime.contracts import Check, CheckResult, Limits, Program, SandboxLevel, Status, Verdict
-from leafwise.runtime.errors import SandboxUnavailableError
-from leafwise.runtime.sandbox import Sandbox, open_sandbox
+from leafwise.runtime.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 QUICK = Limits(cpu_seconds=5, wall_seconds=20)
@@ -16,12 +16,7 @@ QUICK = Limits(cpu_seconds=5, wall_seconds=20)
 
 @pytest.fixture(scope="module", params=[SandboxLevel.FULL, SandboxLevel.LANDLOCK, SandboxLevel.NONE])
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    try:
-        opened = open_sandbox(request.param, workers=1)
-    except SandboxUnavailableError as error:
-        pytest.skip(f"{error.message} ({error.hint})")
-    yield opened
-    opened.close()
+    yield from open_or_skip(request.param)
 
 
 def judge(sandbox: Sandbox, source: str, *checks: Check | str, setup: str = "", **limits: float) -> Verdict:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sandbox_levels import open_or_skip
 
 from leafwise.runtime.contracts import Check, Limits, Program, SandboxLevel, Status, Verdict
-from leafwise.runtime.errors import SandboxUnavailableError
-from leafwise.runtime.sandbox import Sandbox, open_sandbox
+from leafwise.runtime.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 FILES = sorted((Path(__file__).parent / "hostile").glob("[beflst][0-9][0-9]_*.py"))
@@ -32,12 +32,7 @@ NO_FILES = {"b31_closes_and_reopens"}
 
 @pytest.fixture(scope="module", params=[SandboxLevel.FULL, SandboxLevel.LANDLOCK])
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    try:
-        opened = open_sandbox(request.param, workers=1)
-    except SandboxUnavailableError as error:
-        pytest.skip(f"{error.message} ({error.hint})")
-    yield opened
-    opened.close()
+    yield from open_or_skip(request.param)
 
 
 def judge(sandbox: Sandbox, source: str) -> Verdict:

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from sandbox_levels import open_or_skip
 
 from leafwise.runtime.contracts import Check, Limits, Program, SandboxLevel, Status
-from leafwise.runtime.errors import SandboxUnavailableError
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
 
 pytestmark = pytest.mark.sandbox
@@ -15,12 +15,7 @@ pytestmark = pytest.mark.sandbox
 
 @pytest.fixture(scope="module", params=[SandboxLevel.FULL, SandboxLevel.LANDLOCK])
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    try:
-        opened = open_sandbox(request.param, workers=1)
-    except SandboxUnavailableError as error:
-        pytest.skip(f"{error.message} ({error.hint})")
-    yield opened
-    opened.close()
+    yield from open_or_skip(request.param)
 
 
 def run(sandbox: Sandbox, source: str, *codes: str, **limits: float) -> tuple[Status, str]:

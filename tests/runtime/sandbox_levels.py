@@ -1,0 +1,21 @@
+"""A sandbox of a wanted level for tests of the real thing; where the machine can't give it, the test is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from leafwise.runtime.contracts import SandboxLevel
+from leafwise.runtime.errors import SandboxUnavailableError
+from leafwise.runtime.sandbox import Sandbox, open_sandbox
+
+
+def open_or_skip(level: SandboxLevel) -> Iterator[Sandbox]:
+    """The body of a fixture: opens one worker, and closes it in the end."""
+    try:
+        opened = open_sandbox(level, workers=1)
+    except SandboxUnavailableError as error:
+        pytest.skip(f"{error.message} ({error.hint})")
+    yield opened
+    opened.close()
