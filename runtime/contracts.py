@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Contract(BaseModel):
@@ -62,7 +62,13 @@ class Request(Contract):
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Sample i draws with seed + i, so equal requests give equal samples."""
     json_schema: dict[str, Any] | None = None
-    """A JSON schema (`Model.model_json_schema()`): the text can only be JSON of this form."""
+    """A JSON schema, or a pydantic model class: the text can only be JSON of this form."""
+    json_after: str | None = None
+    """With `json_schema`: the text is free until this string appears in it, and JSON of that form after it."""
+    lookup: bool = False
+    """Guess next tokens where the text repeats the prompt, and check the guesses in the batch (prompt lookup): quicker
+    where an answer repeats much of its prompt, and every token is still drawn from the model's own distribution.
+    """
     logprobs: bool = False
     """Whether to sum the log-probabilities of each sample's tokens (one pass over the vocabulary per token)."""
     deadline: float | None = None
@@ -74,7 +80,14 @@ class Request(Contract):
             raise ValueError("give exactly one of messages and prompt")
         if any(not s for s in self.stop):
             raise ValueError("a stop string is empty")
+        if self.json_after is not None and (not self.json_after or self.json_schema is None):
+            raise ValueError("json_after needs a json_schema, and is not empty")
         return self
+
+    @field_validator("json_schema", mode="before")
+    @classmethod
+    def _schema_of_a_class(cls, value: Any) -> Any:
+        return value.model_json_schema() if isinstance(value, type) and issubclass(value, BaseModel) else value
 
 
 class FinishReason(StrEnum):
@@ -84,6 +97,8 @@ class FinishReason(StrEnum):
     """The model ended its turn, or a stop string appeared."""
     LENGTH = "length"
     """`max_tokens` was reached: the text is cut."""
+    GRAMMAR = "grammar"
+    """`max_tokens` was reached before the grammar allowed an end: the text is not complete JSON."""
     DEADLINE = "deadline"
     """The request's deadline passed: the text is cut."""
     CANCELLED = "cancelled"
@@ -149,6 +164,8 @@ class ModelInfo(Contract):
     """Tokens that one sequence can hold."""
     running: int
     """Samples that can run at once; more wait."""
+    detail: str = ""
+    """How it runs, one line for people: cache, attention, process, server."""
 
 
 # --- running a program -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from leafwise.runtime.contracts import Completion, ModelInfo, Piece, Request
 from leafwise.runtime.handle import Handle
+from leafwise.runtime.meter import Meter
 
 
 class Generation(Handle[Piece, Completion]):
@@ -43,6 +44,10 @@ class Engine(Protocol):
 
     def count_tokens(self, request: Request) -> int:
         """Tokens of the rendered prompt, special tokens included."""
+        ...
+
+    def meter(self) -> Meter:
+        """What the engine did since it was opened."""
         ...
 
     def close(self) -> None:

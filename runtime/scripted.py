@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from leafwise.runtime.contracts import Completion, FinishReason, ModelInfo, Piece, Request, Sample, Usage
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError, ScriptExhaustedError
+from leafwise.runtime.meter import Meter
 from leafwise.runtime.text import TextAssembler
 
 Reply = str | Callable[[Request, int], str]
@@ -63,6 +64,10 @@ class ScriptedEngine:
         """See `Engine.count_tokens`."""
         text = request.prompt if request.prompt is not None else " ".join(m.content for m in request.messages)
         return len((text + request.continuation).split())
+
+    def meter(self) -> Meter:
+        """See `Engine.meter`: only requests are counted."""
+        return Meter(requests=len(self.requests))
 
     def close(self) -> None:
         """See `Engine.close`."""
