@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -24,6 +24,7 @@ class Handle(Generic[Item, Outcome]):
         self._outcome: Outcome | None = None
         self._error: Exception | None = None
         self._done = False
+        self._watchers: list[tuple[Callable[[Item], None], Callable[[Outcome | Exception], None]]] = []
         self.cancel_event = threading.Event()
         """Set by `cancel`; for those who work."""
 
@@ -67,6 +68,20 @@ class Handle(Generic[Item, Outcome]):
         with self._changed:
             return list(self._items)
 
+    def watch(self, on_item: Callable[[Item], None], on_end: Callable[[Outcome | Exception], None]) -> None:
+        """Be called for every item, from the first one on, and once for the outcome or the error.
+
+        The callbacks run in the thread that works (for what is there already, in this one): they have to be quick and
+        must not raise.
+        """
+        with self._changed:
+            for item in self._items:
+                on_item(item)
+            if self._done:
+                on_end(self._ending())
+            else:
+                self._watchers.append((on_item, on_end))
+
     def __iter__(self) -> Iterator[Item]:
         index = 0
         while self._wait_for(index):
@@ -105,6 +120,8 @@ class Handle(Generic[Item, Outcome]):
         """Hand out an item."""
         with self._changed:
             self._items.append(item)
+            for on_item, _ in self._watchers:
+                on_item(item)
             self._changed.notify_all()
 
     def finish(self, outcome: Outcome | Exception) -> None:
@@ -117,4 +134,13 @@ class Handle(Generic[Item, Outcome]):
             else:
                 self._outcome = outcome
             self._done = True
+            for _, on_end in self._watchers:
+                on_end(outcome)
+            self._watchers.clear()
             self._changed.notify_all()
+
+    def _ending(self) -> Outcome | Exception:
+        if self._error is not None:
+            return self._error
+        assert self._outcome is not None
+        return self._outcome
