@@ -57,6 +57,8 @@ class Request(Contract):
     """Independent samples; the prompt is computed once."""
     max_tokens: int = Field(default=512, ge=1)
     """Most tokens per sample, the end token included."""
+    min_tokens: int = Field(default=0, ge=0)
+    """Tokens before which the model can't end its turn (stop strings still end the text)."""
     stop: tuple[str, ...] = ()
     """The text ends before the first of these strings."""
     seed: int = Field(default=0, ge=0, lt=2**32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from leafwise.runtime.contracts import Completion, ModelInfo, Piece, Request
@@ -21,6 +22,17 @@ class Generation(Handle[Piece, Completion]):
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.request = request
+        self.started = False
+        """Whether the engine began to compute it."""
+        self.on_start: Callable[[], None] | None = None
+        """Called once, in the engine's thread, when it begins."""
+
+    def begin(self) -> None:
+        """For the engine: it begins to compute the request."""
+        if not self.started:
+            self.started = True
+            if self.on_start is not None:
+                self.on_start()
 
 
 class Engine(Protocol):

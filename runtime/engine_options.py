@@ -27,7 +27,7 @@ class EngineOptions(Contract):
     kv_type: KVType = "f16"
     """`q8_0` and `q4_0` take about a half and a quarter of the memory; both switch flash attention on."""
     kv_layout: KVLayout = "auto"
-    """`unified`: one pool of cells that all sequences draw from, and a shared beginning is stored once. `separate`: each
+    """`unified`: one pool of cells that all sequences draw from; a shared beginning is stored once. `separate`: each
     sequence has cells of its own, so that it never computes over the others' (quicker on a CPU, takes more memory).
     `auto`: separate where memory allows.
     """

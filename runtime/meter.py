@@ -1,5 +1,6 @@
-"""What an engine did, in numbers: tokens, steps, times, memory, energy. The definitions are EfficientLLM's
-(arXiv 2505.13840).
+"""What an engine did, in numbers: tokens, steps, times, memory, energy.
+
+The definitions are EfficientLLM's (arXiv 2505.13840).
 """
 
 from __future__ import annotations
