@@ -50,7 +50,7 @@ class Coder:
     def ask_drafts(self, n: int) -> list[Asked]:
         """Ask for direct answers, the first greedy, the others sampled, all in one batch; returns at once."""
         spec = self._spec
-        prompt = render("draft", statement=spec.statement, is_code=is_code(spec), examples=_shown(spec))
+        prompt = render("draft", task=task_text(spec))
         start = self._opening(spec)
         greedy = self._team.ask(
             self._place, "coder", prompt, continuation=start, greedy=True, stop=("```",), must_fit=True
@@ -81,9 +81,7 @@ class Coder:
         spec = self._spec
         prompt = render(
             "compose",
-            statement=spec.statement,
-            is_code=is_code(spec),
-            examples=_shown(spec),
+            task=task_text(spec),
             helpers=stub_text(children),
             name=spec.entry_point or "",
         )
@@ -93,12 +91,13 @@ class Coder:
         """The whole module again, with the evidence of what is wrong."""
         prompt = render(
             "repair",
-            statement=self._spec.statement,
+            task=task_text(self._spec),
             code=source.strip(),
             failure=failure_text(failure),
             critique=critique,
         )
-        generation = self._team.ask(self._place, "coder", prompt, continuation=_FENCE, n=n, stop=("```",))
+        # most of the answer stands in the prompt already
+        generation = self._team.ask(self._place, "coder", prompt, continuation=_FENCE, n=n, stop=("```",), lookup=True)
         return self.read([(_FENCE, generation)])
 
     def _sample(self, prompt: str, n: int) -> list[Written]:
@@ -139,7 +138,7 @@ def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
     """Ask the generalist how to split a function, as Python stubs; of several plans the fullest is taken."""
     breadth = team.settings.max_breadth
     name = spec.entry_point or ""
-    prompt = render("plan", statement=spec.statement, is_code=is_code(spec), name=name, breadth=breadth)
+    prompt = render("plan", task=task_text(spec), name=name, breadth=breadth)
     opening = f"{_PLAN_OPENING}def"  # without the space: it belongs into one token with the name that follows
     generation = team.ask(place, "generalist", prompt, continuation=opening, n=team.settings.plans, stop=("```",))
     completion = team.receive(place, "generalist", generation)
@@ -157,7 +156,7 @@ def ask_tester(team: Team, place: Place, spec: Spec) -> Generation | None:
     count = team.settings.generated_checks
     if not count or spec.entry_point is None:
         return None
-    prompt = render("tests", statement=spec.statement, is_code=is_code(spec), name=spec.entry_point, count=count)
+    prompt = render("tests", task=task_text(spec), name=spec.entry_point, count=count)
     opening = f"{_FENCE}assert {spec.entry_point}("
     return team.ask(place, "tester", prompt, continuation=opening, max_tokens=_CHECK_TOKENS, stop=("```", "\n\n"))
 
@@ -208,13 +207,18 @@ def _check_of_line(line: str, name: str) -> Check | None:
 
 def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure) -> str:
     """Ask the critic what is wrong with a failing candidate; one line, empty if nothing came."""
-    prompt = render("critique", statement=spec.statement, code=source.strip(), failure=failure_text(failure))
+    prompt = render("critique", task=task_text(spec), code=source.strip(), failure=failure_text(failure))
     generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=True, stop=("\n\n", "```"))
     completion: Completion | None = team.receive(place, "critic", generation)
     return " ".join(completion.samples[0].text.split()) if completion else ""
 
 
 # --- what they share -------------------------------------------------------------------------------------------------
+
+
+def task_text(spec: Spec) -> str:
+    """The task, as every prompt about it begins: what they share is computed once, and found in the engine's cache."""
+    return render("task", statement=spec.statement, is_code=is_code(spec), examples=_shown(spec))
 
 
 def is_code(spec: Spec) -> bool:

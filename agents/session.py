@@ -16,23 +16,30 @@ from leafwise.agents.runs import StoredRun, TraceWriter
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.contracts import SandboxLevel
 from leafwise.runtime.engine import Engine
+from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import LeafwiseError
+from leafwise.runtime.opening import open_engine
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
 
 _PLACE = Place("run")
 
 
 @dataclass(frozen=True)
-class Session:
-    """What to work on, and with what.
+class Tools:
+    """An engine and a sandbox: those that are given stay the caller's; those that are named are opened and closed."""
 
-    An engine or a sandbox that is given stays the caller's; one that is named is opened and closed here.
-    """
+    model: str | Engine
+    options: EngineOptions
+    sandbox: Sandbox | SandboxLevel | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """What to work on, and with what."""
 
     task: Task
     settings: Settings
-    model: str | Engine
-    sandbox: Sandbox | SandboxLevel | None
+    tools: Tools
     stored: StoredRun | None
     trace: Path | None
     _: KW_ONLY
@@ -90,7 +97,13 @@ class Session:
         checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
         answer = run_workflow(self.task, team, checkpoints)
         answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
-        team.emit(EventKind.RUN_FINISHED, _PLACE, answer.statement, answer=answer.model_dump(mode="json"))
+        team.emit(
+            EventKind.RUN_FINISHED,
+            _PLACE,
+            answer.statement,
+            answer=answer.model_dump(mode="json"),
+            engine=team.engine.meter().model_dump(),
+        )
         return answer
 
     def _open_trace(self, stack: ExitStack) -> TraceWriter:
@@ -100,8 +113,8 @@ class Session:
     def _open(self, stack: ExitStack) -> tuple[Engine, Sandbox]:
         """Open engine and sandbox; both, and the import of the workflow, take their time at once."""
         with ThreadPoolExecutor(2) as pool:
-            opening_engine = pool.submit(_engine, self.model)
-            opening_sandbox = pool.submit(_sandbox, self.sandbox)
+            opening_engine = pool.submit(_engine, self.tools.model, self.tools.options)
+            opening_sandbox = pool.submit(_sandbox, self.tools.sandbox)
             import leafwise.agents.workflow  # noqa: F401
         error = opening_engine.exception() or opening_sandbox.exception()
         if error is None:
@@ -112,12 +125,8 @@ class Session:
         raise error
 
 
-def _engine(model: str | Engine) -> AbstractContextManager[Engine]:
-    if not isinstance(model, str):
-        return nullcontext(model)
-    from leafwise.runtime.opening import open_engine  # brings llama.cpp
-
-    return closing(open_engine(model))
+def _engine(model: str | Engine, options: EngineOptions) -> AbstractContextManager[Engine]:
+    return closing(open_engine(model, options)) if isinstance(model, str) else nullcontext(model)
 
 
 def _sandbox(sandbox: Sandbox | SandboxLevel | None) -> AbstractContextManager[Sandbox]:

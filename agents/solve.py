@@ -10,10 +10,11 @@ from typing import TypedDict, Unpack
 from leafwise.agents.contracts import Answer, Event, Settings, Task
 from leafwise.agents.reading import find_name, find_signature, read_task
 from leafwise.agents.runs import StoredRun, create_run, load_run
-from leafwise.agents.session import Session
+from leafwise.agents.session import Session, Tools
 from leafwise.agents.tests_file import read_tests_file
 from leafwise.runtime.contracts import SandboxLevel
 from leafwise.runtime.engine import Engine
+from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.handle import Handle
 from leafwise.runtime.models import DEFAULT_MODEL
 from leafwise.runtime.sandbox import Sandbox
@@ -39,7 +40,9 @@ class Options(TypedDict, total=False):
     """How `start`, `solve` and `asolve` can be told more."""
 
     model: str | Engine
-    """A name, a path, or an engine; an engine stays the caller's and is not closed. The default model if not given."""
+    """A name, a path, a URL, or an engine, which stays the caller's and open. By default the embedded model."""
+    engine: EngineOptions
+    """How to open the engine of a model that is named."""
     settings: Settings
     """The team's knobs."""
     examples: Sequence[str]
@@ -72,13 +75,15 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
     model = options.get("model", DEFAULT_MODEL)
     name = _lasting_name(model) if isinstance(model, str) else model.info.name
     stored = create_run(task, settings, name) if options.get("store") else None
-    return _launch(Session(task, settings, model, options.get("sandbox"), stored, options.get("trace"), resumed=False))
+    tools = Tools(model, options.get("engine") or EngineOptions(), options.get("sandbox"))
+    return _launch(Session(task, settings, tools, stored, options.get("trace"), resumed=False))
 
 
 def resume(
     run: str,
     *,
     model: str | Engine | None = None,
+    engine: EngineOptions | None = None,
     sandbox: Sandbox | SandboxLevel | None = None,
     trace: Path | None = None,
 ) -> Run:
@@ -87,6 +92,7 @@ def resume(
     Args:
         run: its id, a unique beginning of it, or `last`.
         model: as in `Options`; None takes the run's own.
+        engine: as in `Options`.
         sandbox: as in `Options`.
         trace: as in `Options`.
 
@@ -95,7 +101,8 @@ def resume(
     """
     stored = load_run(run)
     record = stored.record
-    return _launch(Session(record.task, record.settings, model or record.model, sandbox, stored, trace, resumed=True))
+    tools = Tools(model or record.model, engine or EngineOptions(), sandbox)
+    return _launch(Session(record.task, record.settings, tools, stored, trace, resumed=True))
 
 
 def solve(task: str | Task, **options: Unpack[Options]) -> Answer:

@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from leafwise.runtime.cli import HELP, run_typer
+from leafwise.runtime.engine_cli import (
+    Context,
+    Deterministic,
+    InProcess,
+    KVTypeName,
+    ModelName,
+    Threads,
+    engine_options,
+)
 from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +54,7 @@ def solve(
         str | None, typer.Argument(help="What to write: prose, or Python with a docstring. - reads standard input.")
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the task from a file.")] = None,
-    model: Annotated[str, typer.Option(help="A name from `leafwise models list`, or a .gguf file.")] = "smollm2-135m",
+    model: ModelName = "smollm2-135m",
     strategy: Annotated[
         Literal["direct", "guided"], typer.Option(help="One greedy answer, or the guided team.")
     ] = "guided",
@@ -70,6 +79,11 @@ def solve(
     ] = "auto",
     trace: Annotated[Path | None, typer.Option(help="Append every event to this file, as JSON lines.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a stored run: its id, or last.")] = None,
+    window: Context = None,
+    threads: Threads = None,
+    kv_type: KVTypeName = "f16",
+    deterministic: Deterministic = False,
+    in_process: InProcess = False,
 ) -> int:
     """Solve a coding task with a small local model; every program it writes is run and checked in a sandbox.
 
@@ -83,13 +97,16 @@ def solve(
 
     check_out(out, force=force)
     level = None if sandbox == "auto" else SandboxLevel(sandbox)
+    engine = engine_options(window, threads, kv_type, deterministic=deterministic, in_process=in_process)
     if resume is not None:
         refuse_beside_resume(context)
         chosen = model if _is_given(context, "model") else None
-        return _show(go_on(resume, model=chosen, sandbox=level, trace=trace), out, as_json=as_json, quiet=quiet)
+        return _show(
+            go_on(resume, model=chosen, engine=engine, sandbox=level, trace=trace), out, as_json=as_json, quiet=quiet
+        )
     settings = Settings(strategy=strategy, seed=seed, max_tokens=max_tokens, time_limit=time_limit)
     inputs = read_inputs(read_statement(task, file), example or (), tests)
-    run = start(inputs, model=model, settings=settings, sandbox=level, store=True, trace=trace)
+    run = start(inputs, model=model, engine=engine, settings=settings, sandbox=level, store=True, trace=trace)
     return _show(run, out, as_json=as_json, quiet=quiet)
 
 

@@ -102,6 +102,7 @@ class Team:
         greedy: bool = False,
         stop: tuple[str, ...] = (),
         must_fit: bool = False,
+        lookup: bool = False,
     ) -> Generation | None:
         """Ask the model, in one request of n samples; returns at once.
 
@@ -114,6 +115,7 @@ class Team:
             max_tokens: per sample; the settings' `answer_tokens` by default, less where the budget ends.
             greedy: most likely tokens instead of sampling.
             stop: strings that end a sample.
+            lookup: see `Request.lookup`.
             must_fit: a prompt that exceeds the context is an error; otherwise it is noted and not asked.
 
         Returns:
@@ -138,6 +140,7 @@ class Team:
                 seed=zlib.crc32(f"{settings.seed}/{place.step}/{role}".encode()),
                 deadline=self.seconds_left,
                 logprobs=True,
+                lookup=lookup,
             )
             try:
                 generation = self.engine.submit(request)

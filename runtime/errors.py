@@ -10,6 +10,7 @@
     │   ├── ContextOverflowError      prompt + completion do not fit: raised before any token is computed
     │   ├── ChatTemplateError         no template in the file, or one that does not render
     │   ├── GrammarError              a schema that cannot become a grammar
+    │   ├── PrefixFileError           a prompt kept on disk: damaged, or made with another model or parameters
     │   ├── EngineClosedError         submitted to, or cut off by, a closed engine
     │   ├── EngineCrashedError        native code failed
     │   └── ScriptExhaustedError      the scripted engine has no reply left
@@ -71,6 +72,10 @@ class ChatTemplateError(EngineError):
 
 class GrammarError(EngineError):
     """The schema cannot be turned into a grammar."""
+
+
+class PrefixFileError(EngineError):
+    """A prompt kept on disk cannot be written, or is not for this model, library version and parameters."""
 
 
 class EngineClosedError(EngineError):

@@ -1,24 +1,19 @@
-"""What the scheduler keeps in its books: jobs, the prefixes they share, and the samples that run."""
+"""What the scheduler works on: jobs (requests on their way) and the samples that run."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
-from leafwise.runtime.contracts import Completion, FinishReason, Sample, Usage
+from leafwise.runtime.contracts import Completion, FinishReason, Piece, Request, Sample, Usage
 from leafwise.runtime.engine import Generation
-from leafwise.runtime.llama_sampler import Sampler
+from leafwise.runtime.llama import LlamaModel
+from leafwise.runtime.llama_grammar import Grammar
+from leafwise.runtime.lookup import PromptLookup
+from leafwise.runtime.sampling import Distribution, Sampler
 from leafwise.runtime.text import TextAssembler
 
-
-@dataclass(eq=False)
-class Prefix:
-    """A sequence that holds the computed beginning of a prompt."""
-
-    sequence: int
-    tokens: list[int] = field(default_factory=list)
-    users: int = 0
-    last_used: float = 0.0
+_SEEDS = 2**32
 
 
 @dataclass(eq=False)
@@ -28,26 +23,34 @@ class Job:
     generation: Generation
     prompt: list[int]
     grammar: str | None
-    submitted: float
-    prefix: Prefix | None = None
+    submitted: float = field(default_factory=time.monotonic)
+    sequence: int | None = None
+    """Where its prompt is computed; None before, and once its samples have what they need of it."""
     cached_tokens: int = 0
+    done: int = 0
+    """Prompt tokens that are computed."""
     started: int = 0
     first_token: float | None = None
     samples: dict[int, Sample] = field(default_factory=dict)
 
     @property
+    def request(self) -> Request:
+        """What was asked."""
+        return self.generation.request
+
+    @property
     def computed(self) -> bool:
         """Whether its whole prompt is in the cache."""
-        return self.prefix is not None and len(self.prefix.tokens) == len(self.prompt)
+        return self.done == len(self.prompt)
 
     @property
     def waits_for_room(self) -> bool:
         """Whether its prompt is computed and samples of it could not be started yet."""
-        return self.computed and self.started < self.generation.request.n
+        return self.computed and self.started < self.request.n
 
     def ending(self) -> FinishReason | None:
         """Why the job has to end now, if it has to."""
-        deadline = self.generation.request.deadline
+        deadline = self.request.deadline
         if self.generation.cancelled:
             return FinishReason.CANCELLED
         if deadline is not None and time.monotonic() - self.submitted >= deadline:
@@ -67,17 +70,116 @@ class Job:
         return Completion(samples=samples, usage=usage)
 
 
-@dataclass(eq=False)
 class Running:
-    """One sample that is being generated."""
+    """One sample that generates.
 
-    job: Job
-    index: int
-    sequence: int
-    position: int
-    token: int
-    sampler: Sampler
-    assembler: TextAssembler
-    text: str = ""
-    tokens: int = 0
-    logprob: float = 0.0
+    Args:
+        model: where its tokens come from.
+        job: whose sample it is.
+        index: which one.
+        sequence: where its tokens are computed.
+        computed: tokens it has there already.
+
+    Raises:
+        GrammarError: llama.cpp does not accept the job's grammar.
+    """
+
+    def __init__(self, model: LlamaModel, job: Job, index: int, sequence: int, computed: int) -> None:
+        request = job.request
+        self._model = model
+        self.job = job
+        self.index = index
+        self.sequence = sequence
+        self.position = computed
+        """Tokens computed; the next row's position."""
+        self.token = job.prompt[-1]
+        """The last token, which is not computed yet."""
+        self.guesses: list[int] = []
+        """What may follow it, computed along with it."""
+        self._sampler = Sampler(request.sampling, (request.seed + index) % _SEEDS)
+        self._grammar = Grammar(model, job.grammar, request.json_after) if job.grammar is not None else None
+        self._lookup = PromptLookup(job.prompt) if request.lookup else None
+        self._assembler = TextAssembler(request.stop)
+        self._texts: list[str] = []
+        self._tokens = 0
+        self._logprob = 0.0
+        self.finished: FinishReason | None = None
+
+    def guess(self, most: int) -> None:
+        """Guess what follows, at most so many tokens."""
+        left = self.job.request.max_tokens - self._tokens - 1
+        self.guesses = self._lookup.guess(min(most, left)) if self._lookup is not None else []
+
+    def advance(self, first_row: int) -> int:
+        """Take the tokens that follow the rows of the last batch, until a guess was wrong or the sample ends.
+
+        Args:
+            first_row: the row of `token`; those of the guesses follow it.
+
+        Returns:
+            How many of the rows were right, and stay in the cache.
+        """
+        guesses, right = self.guesses, 0
+        for row in range(len(guesses) + 1):
+            token = self._draw(Distribution(self._model.logits(first_row + row)))
+            right += 1
+            if self.finished or row == len(guesses) or token != guesses[row]:
+                break
+        if guesses and self._lookup is not None:
+            self._lookup.tell(len(guesses), right - 1)
+        self.position += right
+        return right
+
+    def _draw(self, distribution: Distribution) -> int:
+        """Draw the next token and see whether the sample ends with it."""
+        request = self.job.request
+        token = self._choose(distribution)
+        if request.logprobs:
+            self._logprob += distribution.log_probability(token)
+        if self.job.first_token is None:
+            self.job.first_token = time.monotonic()
+        if self._lookup is not None:
+            self._lookup.add(token)
+        self.token = token
+        self._tokens += 1
+        ended = token in self._model.end_tokens
+        if not ended:
+            self._emit(self._assembler.add(self._model.piece(token)))
+        if ended or self._assembler.stopped:
+            self.finished = FinishReason.STOP
+        elif self._tokens == request.max_tokens:
+            whole = self._grammar is None or self._grammar.may_end
+            self.finished = FinishReason.LENGTH if whole else FinishReason.GRAMMAR
+        return token
+
+    def _choose(self, distribution: Distribution) -> int:
+        request, grammar = self.job.request, self._grammar
+        if grammar is None:
+            if self._tokens < request.min_tokens:
+                distribution = distribution.without([*self._model.end_tokens])
+            return self._sampler.draw(distribution)
+        if grammar.active:
+            token = int(distribution.logits.argmax())
+            # looking at one token is much quicker than at all
+            if request.sampling.temperature > 0.0 or not grammar.allows(token):
+                token = self._sampler.draw(Distribution(grammar.restricted(distribution.logits)))
+        else:
+            token = self._sampler.draw(distribution)
+            while not grammar.allows(token):
+                distribution = distribution.without([token])
+                token = self._sampler.draw(distribution)
+        grammar.accept(token)
+        return token
+
+    def _emit(self, text: str) -> None:
+        if text:
+            self._texts.append(text)
+            self.job.generation.push(Piece(sample=self.index, text=text, tokens=self._tokens))
+
+    def end(self, reason: FinishReason) -> Sample:
+        """What came of the sample."""
+        self._emit(self._assembler.end())
+        if self._grammar is not None:
+            self._grammar.free()
+        logprob = self._logprob if self.job.request.logprobs else None
+        return Sample(text="".join(self._texts), finish_reason=reason, tokens=self._tokens, logprob=logprob)

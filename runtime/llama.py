@@ -1,61 +1,27 @@
-"""The binding to llama.cpp; only this module and `llama_sampler` import `llama_cpp`.
+"""The binding to llama.cpp: a model and one context in which several sequences live.
 
-`LlamaModel` owns a model and one context with a unified KV cache in which several sequences live. It is not
-thread-safe: the scheduler thread of `llama_engine` owns it.
+`LlamaModel` is not thread-safe: the scheduler thread of `llama_engine` owns it; only tokenizing may be done beside it.
 """
 
 from __future__ import annotations
 
 import ctypes
-import logging
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import llama_cpp
 import numpy as np
 
 from leafwise.runtime.errors import EngineCrashedError, ModelFileError
+from leafwise.runtime.gguf_header import KVType
+from leafwise.runtime.llama_batch import Batch, Row
+from leafwise.runtime.llama_log import set_log
+from leafwise.runtime.sampling import Logits
 
-log = logging.getLogger("leafwise.llama_cpp")
-
-# ggml's levels: none, debug, info, warn, error, continue. It warns of things that are meant (a cache larger than one
-# context), so only its errors become warnings: what they lead to is raised.
-_LEVELS = {3: logging.INFO, 4: logging.WARNING}
-
-
-@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
-def _log_callback(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
-    line = text.decode("utf-8", "replace").rstrip()
-    if line.strip("."):  # loading prints a dot per percent
-        log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
-
-
-def _set_log(*, quiet: bool) -> None:
-    """Send llama.cpp's log to `logging`.
-
-    Args:
-        quiet: unless somebody listens to information, send it nowhere. Loading writes hundreds of lines, and each call
-            into Python waits for the interpreter's lock, which other threads hold while they import: half a second in
-            all. The callback is then a C function that does nothing (`abs` looks at the first argument only).
-    """
-    silent = ctypes.cast(ctypes.CDLL(None).abs, llama_cpp.llama_log_callback)
-    quiet = quiet and not log.isEnabledFor(logging.INFO)
-    llama_cpp.llama_log_set(silent if quiet else _log_callback, ctypes.c_void_p(0))
-
-
-class Row(NamedTuple):
-    """One token of a batch."""
-
-    token: int
-    """The token's number."""
-    position: int
-    """Its place in its sequence, from 0."""
-    sequence: int
-    """The sequence it belongs to."""
-    wants_logits: bool
-    """Whether the next token will be drawn after it."""
+_KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0}
 
 
 @dataclass(frozen=True)
@@ -63,15 +29,28 @@ class LlamaOptions:
     """How a model is loaded."""
 
     context: int = 8192
-    """Cells of the KV cache, shared by all sequences."""
-    n_seq_max: int = 32
+    """Cells of the KV cache, over all sequences."""
+    n_seq_max: int = 1
     """Sequences that may have cells at once."""
     n_batch: int = 512
     """Most tokens of one step."""
+    n_outputs_max: int = 0
+    """Most rows of a step that want logits; 0 for as many as rows."""
     threads: int = 1
     """Threads that compute."""
+    unified: bool = True
+    """Whether all sequences draw from one pool of cells; otherwise each has `context / n_seq_max` of its own."""
+    kv_type: KVType = "f16"
+    """What the KV cache stores."""
+    flash_attention: bool = False
+    """Whether attention is computed by the fused kernel. Off, greedy tokens are those of `llama_cpp.Llama`."""
     safe: bool = False
     """Without repacked weights: slower, for builds that crash on this CPU (see `probe`)."""
+
+    @property
+    def sequence_cells(self) -> int:
+        """Cells that one sequence may have."""
+        return self.context if self.unified else self.context // self.n_seq_max
 
 
 class LlamaModel:
@@ -87,10 +66,10 @@ class LlamaModel:
         self.context: Any = None
         self.model: Any = None
         llama_cpp.llama_backend_init()
-        _set_log(quiet=True)
+        set_log(quiet=True)
         self.model = self._load(path)
         if not self.model:
-            _set_log(quiet=False)
+            set_log(quiet=False)
             self.model = self._load(path)  # once more, for the log: it says why
         if not self.model:
             raise ModelFileError(
@@ -99,7 +78,7 @@ class LlamaModel:
         self.vocab = llama_cpp.llama_model_get_vocab(self.model)
         self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
         self._open_context()
-        _set_log(quiet=False)
+        set_log(quiet=False)
 
     def _load(self, path: Path) -> Any:
         parameters = llama_cpp.llama_model_default_params()
@@ -111,19 +90,20 @@ class LlamaModel:
         parameters.n_ctx = options.context
         parameters.n_batch = parameters.n_ubatch = options.n_batch
         parameters.n_seq_max = options.n_seq_max
+        parameters.n_outputs_max = options.n_outputs_max
         parameters.n_threads = parameters.n_threads_batch = options.threads
-        parameters.kv_unified = True
-        # as llama-cpp-python's own `Llama` does, so that greedy tokens are the same
-        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        parameters.kv_unified = options.unified
+        parameters.type_k = parameters.type_v = _KV_TYPES[options.kv_type]
+        parameters.flash_attn_type = int(options.flash_attention)  # LLAMA_FLASH_ATTN_TYPE_DISABLED, _ENABLED
         parameters.no_perf = True
         self.context = llama_cpp.llama_init_from_model(self.model, parameters)
         if not self.context:
             self.close()
             raise EngineCrashedError(
-                f"llama.cpp could not make a context of {options.context} tokens", "ask for a smaller --context"
+                f"llama.cpp could not make a context of {options.context} cells", "ask for a smaller --context"
             )
         self._memory = llama_cpp.llama_get_memory(self.context)
-        self._batch = llama_cpp.llama_batch_init(options.n_batch, 0, 1)
+        self._batch = Batch(options.n_batch)
 
     # the file
 
@@ -177,9 +157,11 @@ class LlamaModel:
                 return buffer.raw[:count]
             size = -count
 
-    def ends(self, token: int) -> bool:
-        """Whether this token ends a turn or the text."""
-        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
+    @functools.cached_property
+    def end_tokens(self) -> frozenset[int]:
+        """The tokens that end a turn or the text."""
+        is_end = llama_cpp.llama_vocab_is_eog
+        return frozenset(token for token in range(self.n_vocab) if is_end(self.vocab, token))
 
     # computing
 
@@ -189,42 +171,75 @@ class LlamaModel:
         Raises:
             EngineCrashedError: llama.cpp reports a failure; the context is then of no more use.
         """
-        batch = self._batch
-        batch.n_tokens = len(rows)
-        for i, row in enumerate(rows):
-            batch.token[i] = row.token
-            batch.pos[i] = row.position
-            batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = row.sequence
-            batch.logits[i] = row.wants_logits
-        status = llama_cpp.llama_decode(self.context, batch)
+        self._batch.fill(rows)
+        status = llama_cpp.llama_decode(self.context, self._batch.native)
         if status != 0:
             raise EngineCrashedError(f"llama.cpp failed to decode a batch (status {status})", "start again")
 
-    def logprob(self, row: int, token: int) -> float:
-        """Natural-log probability of a token after the given row of the last batch, at temperature 1."""
+    def logits(self, row: int) -> Logits:
+        """What the model says after a row of the last batch that wanted logits, shape (n_vocab,).
+
+        llama.cpp's own memory, which may be written to and is valid until the next `decode`.
+        """
         pointer = llama_cpp.llama_get_logits_ith(self.context, row)
-        logits = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
-        top = float(logits.max())
-        return float(logits[token]) - top - float(np.log(np.exp(logits - top).sum()))
+        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+
+    # sequences
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """Let `target` share the first `length` cells of `source`; nothing is computed or moved."""
-        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        """Let an empty sequence begin with the first `length` tokens of another.
+
+        A unified cache lets them share the cells. Separate cells are copied, all of the source's at the next `decode`.
+        """
+        if self.options.unified:
+            llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        else:
+            llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+            self.cut(target, length)
+
+    def move(self, source: int, target: int) -> None:
+        """Let an empty sequence take another's place."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self.forget(source)
+
+    def cut(self, sequence: int, length: int) -> None:
+        """Forget all but the first `length` tokens of a sequence."""
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, length, -1)
 
     def forget(self, sequence: int) -> None:
         """Free the cells of a sequence."""
-        llama_cpp.llama_memory_seq_rm(self._memory, sequence, 0, -1)
+        self.cut(sequence, 0)
+
+    def clear(self) -> None:
+        """Forget all sequences; what is computed next lies in the same cells as in a new context."""
+        llama_cpp.llama_memory_clear(self._memory, False)
+
+    def save_sequence(self, sequence: int, tokens: Sequence[int], path: Path) -> int:
+        """Write a sequence's state to a file; gives the bytes written, 0 if that failed."""
+        array = (llama_cpp.llama_token * len(tokens))(*tokens)
+        return int(llama_cpp.llama_state_seq_save_file(self.context, str(path).encode(), sequence, array, len(tokens)))
+
+    def load_sequence(self, sequence: int, count: int, path: Path) -> list[int]:
+        """Read a sequence's state of `count` tokens into an empty sequence; gives its tokens, none if that failed."""
+        array, found = (llama_cpp.llama_token * count)(), ctypes.c_size_t()
+        read = llama_cpp.llama_state_seq_load_file(
+            self.context, str(path).encode(), sequence, array, count, ctypes.byref(found)
+        )
+        return list(array[: found.value]) if read else []
 
     def close(self) -> None:
         """Free everything. Closing twice is fine."""
         if self.context:
-            llama_cpp.llama_batch_free(self._batch)
             llama_cpp.llama_free(self.context)
             self.context = None
         if self.model:
             llama_cpp.llama_model_free(self.model)
             self.model = None
+
+
+def library_version() -> str:
+    """Of llama-cpp-python, and so of the llama.cpp in it."""
+    return str(llama_cpp.__version__)
 
 
 def system_info() -> str:

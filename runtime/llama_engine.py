@@ -6,7 +6,9 @@ import logging
 import queue
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 from leafwise.runtime.chat import ChatTemplate
 from leafwise.runtime.contracts import ModelInfo, Request
@@ -18,22 +20,18 @@ from leafwise.runtime.errors import (
     EngineCrashedError,
     LeafwiseError,
 )
+from leafwise.runtime.handle import Handle
 from leafwise.runtime.jobs import Job
 from leafwise.runtime.llama import LlamaModel
-from leafwise.runtime.llama_sampler import grammar_from_schema
+from leafwise.runtime.llama_grammar import grammar_from_schema
+from leafwise.runtime.meter import Meter
+from leafwise.runtime.metering import Recorder
+from leafwise.runtime.prefix_file import PrefixFile
 from leafwise.runtime.scheduler import Scheduler
+from leafwise.runtime.telemetry import trace_generation
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """How many requests an engine serves at once."""
-
-    context: int
-    """Tokens one sequence may have, prompt and completion together."""
-    running: int = 16
-    """Samples that generate at once."""
+Answer = TypeVar("Answer")
 
 
 class LlamaEngine:
@@ -41,28 +39,28 @@ class LlamaEngine:
 
     Args:
         model: a loaded model; the engine owns and frees it.
-        capacity: what it may serve at once.
-        name: for people.
+        info: what it is, and what it may serve at once.
+        file: its identity, for prefixes kept on disk.
+        deterministic: see `EngineOptions.deterministic`.
     """
 
-    def __init__(self, model: LlamaModel, capacity: Capacity, *, name: str) -> None:
+    def __init__(self, model: LlamaModel, info: ModelInfo, file: PrefixFile, *, deterministic: bool = False) -> None:
         self._model = model
         source = model.chat_template
         bos, eos = model.token_text("bos"), model.token_text("eos")
         self._bos = bos
         self._template = ChatTemplate(source, bos, eos) if source else None
-        self.info = ModelInfo(
-            name=name,
-            architecture=model.architecture,
-            context=capacity.context,
-            running=capacity.running,
-        )
+        self.info = info
         """See `Engine.info`."""
-        self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._file = file
+        self._inbox: queue.SimpleQueue[Job | Callable[[], None] | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._failure: LeafwiseError | None = None
-        self._thread = threading.Thread(target=self._run, args=(capacity.running,), name="leafwise-engine", daemon=True)
+        self._recorder = Recorder()
+        self._step_began: float | None = None
+        self._scheduler = Scheduler(model, info.running, self._recorder, deterministic=deterministic)
+        self._thread = threading.Thread(target=self._run, name="leafwise-engine", daemon=True)
         self._thread.start()
 
     def submit(self, request: Request) -> Generation:
@@ -78,7 +76,8 @@ class LlamaEngine:
                     "shorten the prompt or the task, or use a model with a longer context",
                 )
             generation = Generation(request)
-            self._inbox.put(Job(generation, prompt, grammar, time.monotonic()))
+            trace_generation(generation, self.info)
+            self._inbox.put(Job(generation, prompt, grammar))
         return generation
 
     def count_tokens(self, request: Request) -> int:
@@ -86,6 +85,54 @@ class LlamaEngine:
         with self._lock:
             self._refuse_if_closed()
             return len(self._prompt_tokens(request))
+
+    def meter(self) -> Meter:
+        """See `Engine.meter`."""
+        return self._recorder.snapshot()
+
+    def busy_seconds(self) -> float:
+        """How long the batch that is computed now has been taking; 0 between batches."""
+        began = self._step_began
+        return 0.0 if began is None else time.monotonic() - began
+
+    def cells_in_use(self) -> int:
+        """Cells of the KV cache that hold a token, cached prompts included."""
+        return self._in_thread(lambda: self._scheduler.cache.cells)
+
+    def drop_cache(self) -> None:
+        """Forget all cached prompts that no request works with."""
+        self._in_thread(self._scheduler.cache.drop_unused)
+
+    def save_prefix(self, request: Request, path: Path) -> int:
+        """Keep the computed prompt of a request on disk, for `load_prefix` in a later run.
+
+        Args:
+            request: whose prompt; it is computed now unless it is in the cache.
+            path: where to; written beside and renamed, so that it is whole or not there.
+
+        Returns:
+            Tokens kept.
+
+        Raises:
+            PrefixFileError: it cannot be written.
+        """
+        with self._lock:
+            self._refuse_if_closed()
+            prompt = self._prompt_tokens(request)
+        self.submit(request.model_copy(update={"max_tokens": 1, "min_tokens": 0, "n": 1})).result()
+        return self._in_thread(lambda: self._file.save(self._scheduler.cache, self._model, prompt, path))
+
+    def load_prefix(self, path: Path) -> int:
+        """Put a prompt that `save_prefix` kept into the cache.
+
+        Returns:
+            Tokens that prompts with this beginning need not compute.
+
+        Raises:
+            PrefixFileError: there is no such file, it is damaged, or it was written with another model, library version
+                or parameters.
+        """
+        return self._in_thread(lambda: self._file.load(self._scheduler.cache, self._model, path))
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -126,10 +173,24 @@ class LlamaEngine:
 
     # the scheduler thread
 
-    def _run(self, running: int) -> None:
-        scheduler = Scheduler(self._model, running)
+    def _in_thread(self, work: Callable[[], Answer]) -> Answer:
+        """Let the thread that owns the model do something between two batches, and wait for it."""
+        handle: Handle[None, tuple[Answer]] = Handle()
+
+        def run() -> None:
+            try:
+                handle.finish((work(),))
+            except LeafwiseError as error:
+                handle.finish(error)
+
+        with self._lock:
+            self._refuse_if_closed()
+            self._inbox.put(run)
+        return handle.result()[0]
+
+    def _run(self) -> None:
         try:
-            self._loop(scheduler)
+            self._loop()
         # the thread's boundary: whatever happened, every waiting caller must hear of it
         except Exception as error:
             log.exception("the engine's scheduler failed")
@@ -141,16 +202,22 @@ class LlamaEngine:
         with self._lock:
             self._closing.set()
             while not self._inbox.empty():
-                if job := self._inbox.get():
-                    scheduler.add(job)
-            scheduler.fail_all(self._failure or EngineClosedError("the engine was closed"))
+                self._accept(self._inbox.get())
+            self._scheduler.fail_all(self._failure or EngineClosedError("the engine was closed"))
             self._model.close()
 
-    def _loop(self, scheduler: Scheduler) -> None:
+    def _loop(self) -> None:
         while not self._closing.is_set():
-            while not self._inbox.empty() or scheduler.idle:
-                job = self._inbox.get()
-                if job is None:
+            while not self._inbox.empty() or self._scheduler.idle:
+                self._accept(self._inbox.get())
+                if self._closing.is_set():
                     return
-                scheduler.add(job)
-            scheduler.step()
+            self._step_began = time.monotonic()
+            self._scheduler.step()
+            self._step_began = None
+
+    def _accept(self, item: Job | Callable[[], None] | None) -> None:
+        if isinstance(item, Job):
+            self._scheduler.add(item)
+        elif item is not None:
+            item()

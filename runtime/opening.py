@@ -1,95 +1,108 @@
-"""From a model's name to a running engine: find the file, read its header, probe the build, plan the memory, load."""
+"""From a model's name to a running engine: find the file, read its header, plan the memory, probe the build, load."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from leafwise.runtime.errors import ChatTemplateError, EngineError
+from leafwise.runtime.contracts import ModelInfo
+from leafwise.runtime.engine_options import EngineOptions
+from leafwise.runtime.errors import ChatTemplateError
 from leafwise.runtime.gguf_header import GGUFHeader, read_header
-from leafwise.runtime.llama import LlamaModel, LlamaOptions
-from leafwise.runtime.llama_engine import Capacity, LlamaEngine
+from leafwise.runtime.memory_plan import MemoryPlan, plan_memory
 from leafwise.runtime.models import DEFAULT_MODEL, resolve
 from leafwise.runtime.probe import probe
 
+if TYPE_CHECKING:
+    from leafwise.runtime.engine import Engine
+    from leafwise.runtime.llama_engine import LlamaEngine
+
 log = logging.getLogger(__name__)
 
-_LONGEST_DEFAULT_CONTEXT = 8192
-_RUNNING = 16
 
-
-def open_engine(
-    model: str | Path = DEFAULT_MODEL, *, context: int | None = None, threads: int | None = None, chat: bool = True
-) -> LlamaEngine:
-    """Load a model and start its engine.
+def open_engine(model: str | Path = DEFAULT_MODEL, options: EngineOptions | None = None) -> Engine:
+    """Start an engine: in this process, in a process of its own (`isolated`), or for a model behind a URL.
 
     The first use of a model with an installed llama.cpp probes one decode in a child process, so that a build that
     does not fit this CPU becomes a warning and slower, safe parameters instead of a crash.
 
     Args:
-        model: a name of the registry, or the path of a GGUF file.
-        context: tokens that one sequence may have, at most what the model was trained for; 8,192 or that by default.
-        threads: threads that compute; one per physical core by default.
-        chat: refuse a model without a chat template, which can't be instructed.
+        model: a name of the registry, the path of a GGUF file, or the URL of an OpenAI-compatible server
+            (`http://127.0.0.1:8000/v1`, with `#NAME` where it serves several models).
+        options: how.
 
     Raises:
         ModelNotFoundError: no such name or file, or it is not on this machine yet.
         ModelFileError: the file is not a usable GGUF.
-        ChatTemplateError: `chat` is true and the file has no chat template.
-        EngineError: there is not enough memory, or llama.cpp fails even with safe parameters.
+        ChatTemplateError: `options.chat` is true and the file has no chat template.
+        EngineError: there is not enough memory, llama.cpp fails even with safe parameters, or the server is not there.
     """
+    options = options or EngineOptions()
+    if str(model).startswith(("http://", "https://")):
+        from leafwise.runtime.remote import open_remote  # brings an HTTP client
+
+        return open_remote(str(model), options)
+    if options.isolated:
+        from leafwise.runtime.isolated import IsolatedEngine
+
+        return IsolatedEngine(str(model), options)
+    return open_in_process(model, options)
+
+
+def open_in_process(model: str | Path, options: EngineOptions) -> LlamaEngine:
+    """Load a model into this process; for the rest see `open_engine`."""
+    from leafwise.runtime.llama import LlamaModel, LlamaOptions  # brings llama.cpp
+    from leafwise.runtime.llama_engine import LlamaEngine
+    from leafwise.runtime.prefix_file import PrefixFile
+
     resolved = resolve(str(model))
     header = read_header(resolved.path)
-    if chat and not header.chat_template:
+    if options.chat and not header.chat_template:
         raise ChatTemplateError(
             f"{resolved.name} ({header.architecture}) has no chat template, so it cannot be instructed",
             "use an Instruct model: `leafwise models list` names some",
         )
-    per_sequence = _context(header, context, resolved.name)
-    cells = _plan_cells(header, per_sequence, resolved.name)
+    plan = plan_memory(header, options, psutil.virtual_memory().available, name=resolved.name)
+    log.info("%s: %s", resolved.name, plan.describe())
     verdict = probe(resolved.path)
     if verdict.safe_mode:
         log.warning("%s", verdict.warning)
-    options = LlamaOptions(
-        context=cells,
-        n_seq_max=2 * _RUNNING,
-        threads=threads or _usable_cores(),
-        safe=verdict.safe_mode,
+    loaded = LlamaModel(
+        resolved.path,
+        LlamaOptions(
+            context=plan.cells,
+            n_seq_max=plan.sequences,
+            n_outputs_max=plan.outputs,
+            threads=options.threads or _usable_cores(),
+            unified=plan.layout == "unified",
+            kv_type=plan.kv_type,
+            flash_attention=plan.flash_attention,
+            safe=verdict.safe_mode,
+        ),
     )
-    loaded = LlamaModel(resolved.path, options)
     try:
-        return LlamaEngine(loaded, Capacity(per_sequence, _RUNNING), name=resolved.name)
+        info = _info(resolved.name, header, plan)
+        return LlamaEngine(loaded, info, PrefixFile(resolved.path), deterministic=options.deterministic)
     except ChatTemplateError:
         loaded.close()
         raise
+
+
+def _info(name: str, header: GGUFHeader, plan: MemoryPlan) -> ModelInfo:
+    return ModelInfo(
+        name=name,
+        architecture=header.architecture,
+        context=plan.context,
+        running=plan.running,
+        detail=plan.describe(),
+    )
 
 
 def _usable_cores() -> int:
     """Physical cores, or fewer where this process is pinned to fewer processors."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(psutil.cpu_count(logical=False) or 1, allowed))
-
-
-def _context(header: GGUFHeader, wanted: int | None, name: str) -> int:
-    if wanted is not None and not 0 < wanted <= header.context_length:
-        raise EngineError(
-            f"{name} has a context of {header.context_length} tokens, not {wanted}",
-            f"ask for at most {header.context_length}",
-        )
-    return wanted or min(header.context_length, _LONGEST_DEFAULT_CONTEXT)
-
-
-def _plan_cells(header: GGUFHeader, context: int, name: str) -> int:
-    """Cells of the cache that all sequences share: two full contexts where memory allows, one at least."""
-    free = psutil.virtual_memory().available
-    for cells in (2 * context, context):
-        if header.memory_bytes(cells) <= 0.9 * free:
-            return cells
-    need = header.memory_bytes(context) / 2**30
-    raise EngineError(
-        f"{name} needs {need:.1f} GiB of memory at a context of {context}, and {free / 2**30:.1f} GiB are free",
-        "use a smaller context or a smaller model",
-    )

@@ -1,12 +1,8 @@
-"""Continuous batching: which tokens of which sequences are computed in the next step.
+"""Continuous batching: which tokens of which requests are computed in the next batch.
 
-A request becomes a `Job`. Its prompt is computed once, in chunks, in a *prefix* sequence; each of its n samples then
-runs in a sequence of its own that shares the prefix's cells. Prefixes of finished jobs stay as a cache until their
-cells or numbers are needed. Every step's batch holds one row per running sample, so that decoding never waits for
-prefill, and fills up with prompt chunks in order of arrival.
-
-Cells are reserved before a job starts and before a sample starts, for the longest it may become: a running sequence can
-never run out of them, new work waits instead.
+A job's prompt is computed once, in a sequence of its own, which stays in the cache for later prompts that begin alike;
+each sample runs in a copy of it. Jobs are admitted in the order they came, when everything that they can grow to has
+room in the cache, so nothing that runs is ever cut for lack of cells and nobody is overtaken for ever.
 """
 
 from __future__ import annotations
@@ -14,152 +10,176 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from leafwise.runtime.contracts import FinishReason, Piece, Sample
+from leafwise.runtime.contracts import Completion, FinishReason, Sample
 from leafwise.runtime.errors import GrammarError, LeafwiseError
-from leafwise.runtime.jobs import Job, Prefix, Running
-from leafwise.runtime.llama import LlamaModel, Row
-from leafwise.runtime.llama_sampler import Sampler
-from leafwise.runtime.text import TextAssembler
+from leafwise.runtime.jobs import Job, Running
+from leafwise.runtime.kv_cache import KVCache
+from leafwise.runtime.llama import LlamaModel
+from leafwise.runtime.llama_batch import Row
+from leafwise.runtime.metering import Recorder
+from leafwise.runtime.prefix_tree import common_length
 
-_RANDOM_SEED = 2**32 - 1  # llama.cpp takes this one as "choose any"
-
-
-_WORTH_WAITING = 16  # tokens of a shared beginning
+_WORTH_WAITING = 32
+"""Tokens of a shared beginning below which it is quicker to compute them again than to wait for them."""
+_CHUNK_BESIDE_SAMPLES = 128
+"""Prompt tokens of a step while samples generate: they wait for the step."""
+_ROWS_WITH_GUESSES = 8
+"""Rows up to which a batch is filled with guesses; a fuller one is limited by arithmetic, and a row costs its share."""
 
 
 class Scheduler:
-    """Decides what each step computes; owns sequences and cells. Used from one thread only.
+    """Turns jobs into batches. Not thread-safe: one thread calls it.
 
     Args:
-        model: the model; `model.options` gives cells, sequences and rows per step.
-        running: most samples that generate at once; the other sequences hold prefixes.
+        model: what computes.
+        running: samples that may generate at once.
+        deterministic: compute one job after the other, each from an empty cache.
+        recorder: is told what was done.
     """
 
-    def __init__(self, model: LlamaModel, running: int) -> None:
+    def __init__(self, model: LlamaModel, running: int, recorder: Recorder, *, deterministic: bool = False) -> None:
         self._model = model
-        self._free = list(range(model.options.n_seq_max))
-        self._max_running = running
+        self._most_running = running
+        self._recorder = recorder
+        self._deterministic = deterministic
+        self.cache = KVCache(model, running)
+        """The books of the cache."""
         self._waiting: deque[Job] = deque()
         self._jobs: list[Job] = []
         self._running: list[Running] = []
-        self._prefixes: list[Prefix] = []
+        self._sampling_seconds = 0.0
+
+    def add(self, job: Job) -> None:
+        """Take a job; it may have to wait for room."""
+        self._waiting.append(job)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is to be computed."""
+        """Whether there is nothing to do."""
         return not (self._waiting or self._jobs)
-
-    def add(self, job: Job) -> None:
-        """Queue a job."""
-        self._waiting.append(job)
 
     def fail_all(self, error: LeafwiseError) -> None:
         """End every job with an error."""
         for sample in self._running:
-            sample.sampler.free()
-        for job in (*self._waiting, *self._jobs):
-            job.generation.finish(error)
-        self._waiting.clear()
-        self._jobs.clear()
+            sample.end(FinishReason.CANCELLED)
         self._running.clear()
+        for job in [*self._waiting, *self._jobs]:
+            self._end_job(job, error)
 
     def step(self) -> None:
         """Compute one batch and hand out what came of it."""
+        started = time.perf_counter()
         self._end_due_jobs()
         for job in list(self._jobs):
             if job.waits_for_room:
                 self._start_samples(job, row=None)
         if not any(job.waits_for_room for job in self._jobs):  # or newer jobs would take the cells it waits for
             self._admit()
-        rows = [Row(s.token, s.position, s.sequence, True) for s in self._running]
-        decoding = list(enumerate(self._running))
-        prefilled = self._add_prompt_chunks(rows)
+        rows = self._sample_rows()
+        sample_rows, prompts = len(rows), self._add_prompt_rows(rows)
         if not rows:
             return
+        before = time.perf_counter()
         self._model.decode(rows)
-        for row, sample in decoding:
-            sample.position += 1
-            self._draw(sample, row)
-        for row, job in prefilled:
-            self._start_samples(job, row)
+        computed = time.perf_counter()
+        generating = len(self._running)
+        self._take(prompts)
+        ended = time.perf_counter()
+        self._recorder.step(
+            prompt_rows=len(rows) - sample_rows,
+            decode_rows=sample_rows,
+            running=generating,
+            compute_seconds=computed - before,
+            sampling_seconds=self._sampling_seconds,
+            total_seconds=ended - started,
+        )
 
     # admission
 
     def _admit(self) -> None:
-        while self._waiting and len(self._jobs) < self._max_running:
+        while self._waiting and len(self._jobs) < self._most_running:
             job = self._waiting[0]
-            source, shared = self._longest_match(job.prompt)
-            if self._is_being_computed(job.prompt, shared + _WORTH_WAITING):
+            if self._deterministic:
+                if self._jobs:
+                    return
+                self.cache.clear()
+            elif self._is_being_computed(job.prompt, self.cache.longest(job.prompt) + _WORTH_WAITING):
                 return
-            if source is not None:
-                source.last_used = time.monotonic()  # the last to be dropped now
-            if not self._make_room(len(job.prompt) + job.generation.request.max_tokens):
+            opened = self.cache.open_prompt(job.prompt, job.request.max_tokens)
+            if opened is None:
                 return
+            job.sequence, job.done = opened
+            job.cached_tokens = job.done
             self._waiting.popleft()
             self._jobs.append(job)
-            self._open_prefix(job, source if source in self._prefixes else None, shared)
-
-    def _open_prefix(self, job: Job, source: Prefix | None, shared: int) -> None:
-        # the last token is computed again: its logits are what the first sample is drawn from
-        shared = min(shared, len(job.prompt) - 1) if source is not None else 0
-        prefix = Prefix(self._free.pop(), job.prompt[:shared], users=1, last_used=time.monotonic())
-        if source is not None and shared:
-            self._model.copy(source.sequence, prefix.sequence, shared)
-        job.prefix, job.cached_tokens = prefix, shared
-        self._prefixes.append(prefix)
+            job.generation.begin()
 
     def _is_being_computed(self, prompt: list[int], length: int) -> bool:
         """Whether a job in prefill will soon have computed at least this much of the prompt: then waiting saves it."""
-        return any(_common_length(job.prompt, prompt) >= length for job in self._jobs if not job.computed)
+        return any(common_length(job.prompt, prompt) >= length for job in self._jobs if not job.computed)
 
-    def _longest_match(self, prompt: list[int]) -> tuple[Prefix | None, int]:
-        best: tuple[Prefix | None, int] = (None, 0)
-        for prefix in self._prefixes:
-            length = _common_length(prefix.tokens, prompt)
-            if length > best[1]:
-                best = (prefix, length)
-        return best
+    # the batch
 
-    def _make_room(self, cells: int) -> bool:
-        """Drop cached prefixes, oldest first, until a sequence number and the cells are free."""
-        while self._cells_taken() + cells > self._model.options.context or not self._free:
-            unused = [p for p in self._prefixes if p.users == 0]
-            if not unused:
-                return False
-            self._drop(min(unused, key=lambda p: p.last_used))
-        return True
+    def _sample_rows(self) -> list[Row]:
+        """A row for each sample's last token, and rows for what may follow it."""
+        moved = self.cache.close_gaps()
+        for sample in self._running:
+            sample.sequence = moved.get(sample.sequence, sample.sequence)
+        self._running.sort(key=lambda sample: sample.sequence)  # neighbours are computed together
+        guesses = max(0, _ROWS_WITH_GUESSES - len(self._running)) // max(1, len(self._running))
+        rows: list[Row] = []
+        for sample in self._running:
+            sample.guess(guesses)
+            tokens = (sample.token, *sample.guesses)
+            rows += [Row(t, sample.position + i, sample.sequence, True) for i, t in enumerate(tokens)]
+        return rows
 
-    def _cells_taken(self) -> int:
-        """Cells that are used or reserved; a prefix shared by several sequences is counted for each, to be safe."""
-        growing = {id(job.prefix): len(job.prompt) for job in self._jobs}
-        prompts = sum(growing.get(id(p), len(p.tokens)) for p in self._prefixes)
-        unstarted = sum(job.generation.request.max_tokens for job in self._jobs if not job.started)
-        return prompts + unstarted + sum(s.job.generation.request.max_tokens for s in self._running)
+    def _add_prompt_rows(self, rows: list[Row]) -> list[tuple[int, Job]]:
+        """Add stretches of prompts to the batch.
 
-    def _drop(self, prefix: Prefix) -> None:
-        self._prefixes.remove(prefix)
-        self._release(prefix.sequence)
-
-    def _release(self, sequence: int) -> None:
-        self._model.forget(sequence)
-        self._free.append(sequence)
-
-    # prefill
-
-    def _add_prompt_chunks(self, rows: list[Row]) -> list[tuple[int, Job]]:
-        """Fill the batch with prompt tokens; return the jobs whose prompt ends in it, with its last token's row."""
-        ended: list[tuple[int, Job]] = []
+        Returns:
+            The jobs whose prompt ends in it, each with its last token's row.
+        """
+        room = self._model.options.n_batch - len(rows)
+        room = min(room, _CHUNK_BESIDE_SAMPLES) if rows else room
+        chunks: list[tuple[Job, list[int]]] = []
         for job in self._jobs:
-            prefix = job.prefix
-            assert prefix is not None
-            start, room = len(prefix.tokens), self._model.options.n_batch - len(rows)
-            chunk = job.prompt[start : start + room]
+            chunk = job.prompt[job.done : job.done + room]
+            room -= len(chunk)
+            if chunk:
+                chunks.append((job, chunk))
+        ended: list[tuple[int, Job]] = []
+        for job, chunk in sorted(chunks, key=lambda item: item[0].sequence or 0):
+            assert job.sequence is not None
             last = len(job.prompt) - 1
-            rows += [Row(t, start + i, prefix.sequence, start + i == last) for i, t in enumerate(chunk)]
-            prefix.tokens += chunk
-            if chunk and job.computed:
+            rows += [Row(t, job.done + i, job.sequence, job.done + i == last) for i, t in enumerate(chunk)]
+            job.done += len(chunk)
+            self.cache.append(job.sequence, chunk)
+            if job.computed:
                 ended.append((len(rows) - 1, job))
         return ended
+
+    def _take(self, prompts: list[tuple[int, Job]]) -> None:
+        """Draw the tokens that follow the batch's rows."""
+        self._sampling_seconds, row = 0.0, 0
+        for sample in list(self._running):
+            tokens = [sample.token, *sample.guesses]
+            self._advance(sample, row, tokens)
+            row += len(tokens)
+        for row, job in prompts:
+            self._start_samples(job, row)
+
+    def _advance(self, sample: Running, row: int, tokens: list[int]) -> None:
+        before = time.perf_counter()
+        right = sample.advance(row)
+        self._sampling_seconds += time.perf_counter() - before
+        self.cache.append(sample.sequence, tokens[:right])
+        if right < len(tokens):
+            self._model.cut(sample.sequence, sample.position)
+        if len(tokens) > 1:
+            self._recorder.guesses(len(tokens) - 1, right - 1)
+        if sample.finished:
+            self._end_sample(sample, sample.finished)
 
     # samples
 
@@ -170,63 +190,44 @@ class Scheduler:
             job: its prompt is computed.
             row: the row of the prompt's last token in the last batch; None computes that token once more.
         """
-        request, prefix = job.generation.request, job.prefix
-        assert prefix is not None
-        while job.started < request.n and len(self._running) < self._max_running:
-            # the first sample's cells were reserved with the job
-            if not self._make_room(request.max_tokens if job.started else 0):
+        while job.started < job.request.n:
+            assert job.sequence is not None
+            length = len(job.prompt) if row is not None else len(job.prompt) - 1
+            # the first sample's cells were promised with the prompt
+            sequence = self.cache.open_sample(job.sequence, length, job.request.max_tokens, promised=job.started == 0)
+            if sequence is None:
                 return
-            index, length = job.started, len(job.prompt)
             try:
-                sampler = Sampler(self._model, request.sampling, (request.seed + index) % _RANDOM_SEED, job.grammar)
+                sample = Running(self._model, job, job.started, sequence, length)
             except GrammarError as error:
+                self.cache.close_sample(sequence)
                 self._end_job(job, error)
                 return
-            sequence = self._free.pop()
             job.started += 1
-            shared = length if row is not None else length - 1
-            self._model.copy(prefix.sequence, sequence, shared)
-            sample = Running(job, index, sequence, shared, job.prompt[-1], sampler, TextAssembler(request.stop))
             self._running.append(sample)
             if row is not None:
-                self._draw(sample, row)
+                self._draw_first(sample, row)
+        self._release_prompt(job)
 
-    def _draw(self, sample: Running, row: int) -> None:
-        """Draw a sample's next token and see whether it ends there."""
-        job, request = sample.job, sample.job.generation.request
-        token = sample.sampler.sample(row)
-        if request.logprobs:
-            sample.logprob += self._model.logprob(row, token)
-        if job.first_token is None:
-            job.first_token = time.monotonic()
-        sample.token = token
-        sample.tokens += 1
-        ended = self._model.ends(token)
-        if not ended:
-            self._emit(sample, sample.assembler.add(self._model.piece(token)))
-        if ended or sample.assembler.stopped:
-            self._end_sample(sample, FinishReason.STOP)
-        elif sample.tokens == request.max_tokens:
-            self._end_sample(sample, FinishReason.LENGTH)
+    def _release_prompt(self, job: Job) -> None:
+        if job.sequence is not None:
+            self.cache.unpin(job.sequence)
+            job.sequence = None
 
-    def _emit(self, sample: Running, text: str) -> None:
-        if text:
-            sample.text += text
-            sample.job.generation.push(Piece(sample=sample.index, text=text, tokens=sample.tokens))
+    def _draw_first(self, sample: Running, row: int) -> None:
+        before = time.perf_counter()
+        sample.advance(row)
+        sample.position -= 1  # the row was the prompt's, and is counted there
+        self._sampling_seconds += time.perf_counter() - before
+        if sample.finished:
+            self._end_sample(sample, sample.finished)
 
     def _end_sample(self, sample: Running, reason: FinishReason) -> None:
-        self._emit(sample, sample.assembler.end())
-        sample.sampler.free()
         self._running.remove(sample)
-        self._release(sample.sequence)
+        self.cache.close_sample(sample.sequence)
         job = sample.job
-        job.samples[sample.index] = Sample(
-            text=sample.text,
-            finish_reason=reason,
-            tokens=sample.tokens,
-            logprob=sample.logprob if job.generation.request.logprobs else None,
-        )
-        if len(job.samples) == job.generation.request.n:
+        job.samples[sample.index] = sample.end(reason)
+        if len(job.samples) == job.request.n:
             self._end_job(job, None)
 
     # endings
@@ -236,23 +237,20 @@ class Scheduler:
             if reason := job.ending():
                 for sample in [s for s in self._running if s.job is job]:
                     self._end_sample(sample, reason)
-                for index in range(job.generation.request.n):
+                for index in range(job.request.n):
                     job.samples.setdefault(index, Sample(text="", finish_reason=reason, tokens=0))
                 self._end_job(job, None)
 
     def _end_job(self, job: Job, error: LeafwiseError | None) -> None:
-        """Take the job out, keep its prefix as a cache, and answer the caller; nothing happens the second time."""
+        """Take the job out, keep its prompt as a cache, and answer the caller; nothing happens the second time."""
         if job in self._waiting:
             self._waiting.remove(job)
         if job in self._jobs:
             self._jobs.remove(job)
-        if job.prefix is not None:
-            job.prefix.users, job.prefix.last_used = 0, time.monotonic()
-        job.generation.finish(error or job.completion())
-
-
-def _common_length(left: list[int], right: list[int]) -> int:
-    for i, (a, b) in enumerate(zip(left, right, strict=False)):
-        if a != b:
-            return i
-    return min(len(left), len(right))
+        self._release_prompt(job)
+        if job.generation.done:
+            return
+        outcome: Completion | LeafwiseError = error or job.completion()
+        if isinstance(outcome, Completion):
+            self._recorder.request(outcome.usage)
+        job.generation.finish(outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+# As the command line does: threads that spin while they wait make everything slow where tests share the cores.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 class NetworkForbiddenError(Exception):

@@ -15,21 +15,19 @@ from leafwise.agents.errors import PromptError
 from leafwise.agents.prompting import render
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-PROSE: dict[str, str | int | bool] = {
-    "statement": "Write a function add(a, b) that returns the sum of {two} <numbers> & more.",
-    "is_code": False,
-}
-CODE: dict[str, str | int | bool] = {"statement": 'def add(a, b):\n    """Sum of a and b."""', "is_code": True}
+TASK = "Write a function add(a, b) that returns the sum of {two} <numbers> & more."
+CODE = 'def add(a, b):\n    """Sum of a and b."""'
 EXAMPLES = "assert add(2, 3) == 5\nassert add(0, 0) == 0"
 HELPERS = 'def carry(a, b):\n    """What is carried."""\n    ...'
 FAILURE = "`add(2, 3)` should give `5`, but it gives `6`."
 WRONG = "def add(a, b):\n    return a * b"
 
 CASES: dict[str, tuple[str, dict[str, str | int | bool]]] = {
-    "draft": ("draft", {**PROSE, "examples": EXAMPLES}),
-    "draft-code": ("draft", {**CODE, "examples": ""}),
-    "plan": ("plan", {**PROSE, "name": "add", "breadth": 4}),
-    "plan-code": ("plan", {**CODE, "name": "add", "breadth": 4}),
+    "task": ("task", {"statement": TASK, "is_code": False, "examples": EXAMPLES}),
+    "task-code": ("task", {"statement": CODE, "is_code": True, "examples": EXAMPLES}),
+    "task-bare": ("task", {"statement": TASK, "is_code": False, "examples": ""}),
+    "draft": ("draft", {"task": TASK}),
+    "plan": ("plan", {"task": TASK, "name": "add", "breadth": 4}),
     "leaf": (
         "leaf",
         {
@@ -50,19 +48,18 @@ CASES: dict[str, tuple[str, dict[str, str | int | bool]]] = {
             "name": "carry",
         },
     ),
-    "compose": ("compose", {**PROSE, "examples": EXAMPLES, "helpers": HELPERS, "name": "add"}),
-    "compose-code": ("compose", {**CODE, "examples": "", "helpers": HELPERS, "name": "add"}),
+    "compose": ("compose", {"task": TASK, "helpers": HELPERS, "name": "add"}),
+    "compose-alone": ("compose", {"task": TASK, "helpers": "", "name": "add"}),
     "repair": (
         "repair",
-        {"statement": PROSE["statement"], "code": WRONG, "failure": FAILURE, "critique": "It multiplies."},
+        {"task": TASK, "code": WRONG, "failure": FAILURE, "critique": "It multiplies."},
     ),
     "repair-plain": (
         "repair",
-        {"statement": PROSE["statement"], "code": WRONG, "failure": FAILURE, "critique": ""},
+        {"task": TASK, "code": WRONG, "failure": FAILURE, "critique": ""},
     ),
-    "critique": ("critique", {"statement": PROSE["statement"], "code": WRONG, "failure": FAILURE}),
-    "tests": ("tests", {**PROSE, "name": "add", "count": 4}),
-    "tests-code": ("tests", {**CODE, "name": "add", "count": 4}),
+    "critique": ("critique", {"task": TASK, "code": WRONG, "failure": FAILURE}),
+    "tests": ("tests", {"task": TASK, "name": "add", "count": 4}),
 }
 every_case = pytest.mark.parametrize("case", CASES)
 
@@ -126,4 +123,5 @@ def test_a_missing_prompt_is_an_error() -> None:
 
 def test_text_of_a_task_is_never_a_template() -> None:
     statement = "{{ 7 * 7 }} {% if x %}"
-    assert statement in render("draft", statement=statement, is_code=False, examples="")
+    task = render("task", statement=statement, is_code=False, examples="")
+    assert statement in render("draft", task=task)

@@ -11,6 +11,7 @@ import pytest
 
 from leafwise.quant import MIXES, QuantizeError, quantize
 from leafwise.runtime.contracts import Request
+from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import ModelFileError
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.opening import open_engine
@@ -30,7 +31,7 @@ def test_a_quantized_file_runs_and_its_input_is_untouched(model_path: Path, tmp_
     assert seen[-1][0] == seen[-1][1] > 100
     assert hashlib.sha256(model_path.read_bytes()).hexdigest() == before
     assert [p.name for p in tmp_path.iterdir()] == ["small.gguf"]
-    engine = open_engine(target, context=256)
+    engine = open_engine(target, EngineOptions(context=256))
     try:
         assert engine.submit(Request(prompt="def add(a, b):", max_tokens=8)).result().samples[0].text
     finally:

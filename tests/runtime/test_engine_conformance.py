@@ -10,6 +10,7 @@ import pytest
 
 from leafwise.runtime.contracts import FinishReason, Message, Request, Sampling
 from leafwise.runtime.engine import Engine
+from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.opening import open_engine
 from leafwise.runtime.scripted import ScriptedEngine
@@ -28,7 +29,7 @@ def open_scripted() -> Engine:
     params=["scripted", pytest.param("llama", marks=pytest.mark.model)],
 )
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    made = open_scripted() if request.param == "scripted" else open_engine(context=1024)
+    made = open_scripted() if request.param == "scripted" else open_engine(options=EngineOptions(context=1024))
     yield made
     made.close()
 
@@ -53,7 +54,10 @@ def test_iterating_late_and_twice_gives_the_same_pieces(engine: Engine) -> None:
 
 def test_the_same_requests_to_a_new_engine_give_the_same_samples(engine: Engine) -> None:
     warm = ASK.model_copy(update={"sampling": WARM, "seed": 7, "n": 3})
-    fresh = [open_scripted() if isinstance(engine, ScriptedEngine) else open_engine(context=512) for _ in range(2)]
+    fresh = [
+        open_scripted() if isinstance(engine, ScriptedEngine) else open_engine(options=EngineOptions(context=512))
+        for _ in range(2)
+    ]
     first, second = ([e.submit(r).result().samples for r in (ASK, warm, ASK)] for e in fresh)
     for e in fresh:
         e.close()
