@@ -49,6 +49,7 @@ class Team:
     """Set by the caller to stop the run; finished steps are kept."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _in_flight: dict[Generation, int] = field(default_factory=dict)
+    _must_fit: set[Generation] = field(default_factory=set)
     _started: float = field(default_factory=time.monotonic)
 
     # the budget
@@ -150,6 +151,8 @@ class Team:
                 self.emit(EventKind.NOTE, place, f"{role} not asked: {error.message}")
                 return None
             self._in_flight[generation] = n * request.max_tokens
+            if must_fit:
+                self._must_fit.add(generation)
             return generation
 
     def receive(self, place: Place, role: str, generation: Generation | None) -> Completion | None:
@@ -157,11 +160,19 @@ class Team:
 
         Raises:
             RunInterrupted: the run was stopped while waiting; the request is cancelled.
-            EngineError: the engine failed.
+            EngineError: the engine failed; of a prompt that does not fit, only where it was asked with `must_fit`.
         """
         if generation is None:
             return None
-        completion = self._wait(place, generation)
+        try:
+            completion = self._wait(place, generation)
+        except ContextOverflowError as error:  # of a server, which counts only then
+            with self._lock:
+                self._in_flight.pop(generation, None)
+            if generation in self._must_fit:
+                raise
+            self.emit(EventKind.NOTE, place, f"{role} not asked: {error.message}")
+            return None
         request, usage = generation.request, completion.usage
         with self._lock:
             self._in_flight.pop(generation, None)

@@ -1,4 +1,4 @@
-"""Measure: the smoke set, and start-up times."""
+"""Measure: the smoke set, start-up times, and the engine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from leafwise.benchmarks.engine_bench_cli import engine
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP
 )
+
+app.command()(engine)
 
 _Model = Annotated[str, typer.Option(help="A name from `leafwise models list`, or a .gguf file.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -21,8 +21,10 @@ from leafwise.runtime.prefix_tree import common_length
 
 _WORTH_WAITING = 32
 """Tokens of a shared beginning below which it is quicker to compute them again than to wait for them."""
-_CHUNK_BESIDE_SAMPLES = 128
-"""Prompt tokens of a step while samples generate: they wait for the step."""
+_PATIENCE = 0.5
+"""Seconds that a step may take for prompts while samples generate: they wait for it."""
+_CHUNKS = (512, 256, 128, 64, 32, 16)
+"""Prompt tokens of such a step: steps of two, so that equal runs mostly get equal batches."""
 _ROWS_WITH_GUESSES = 8
 """Rows up to which a batch is filled with guesses; a fuller one is limited by arithmetic, and a row costs its share."""
 
@@ -48,6 +50,7 @@ class Scheduler:
         self._jobs: list[Job] = []
         self._running: list[Running] = []
         self._sampling_seconds = 0.0
+        self._row_seconds = 0.0
 
     def add(self, job: Job) -> None:
         """Take a job; it may have to wait for room."""
@@ -83,6 +86,8 @@ class Scheduler:
         self._model.decode(rows)
         computed = time.perf_counter()
         generating = len(self._running)
+        if len(rows) - sample_rows >= _CHUNKS[-1]:
+            self._row_seconds = (computed - before) / len(rows)
         self._take(prompts)
         ended = time.perf_counter()
         self._recorder.step(
@@ -141,7 +146,8 @@ class Scheduler:
             The jobs whose prompt ends in it, each with its last token's row.
         """
         room = self._model.options.n_batch - len(rows)
-        room = min(room, _CHUNK_BESIDE_SAMPLES) if rows else room
+        if rows and not self._deterministic:
+            room = min(room, next((chunk for chunk in _CHUNKS if chunk * self._row_seconds <= _PATIENCE), _CHUNKS[-1]))
         chunks: list[tuple[Job, list[int]]] = []
         for job in self._jobs:
             chunk = job.prompt[job.done : job.done + room]
