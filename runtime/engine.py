@@ -47,8 +47,8 @@ class Engine(Protocol):
         """Queue a request; returns at once.
 
         Raises:
-            ContextOverflowError: prompt and `max_tokens` do not fit the context; nothing was computed. A server behind a
-                URL counts only when it is asked: then the handle raises it.
+            ContextOverflowError: prompt and `max_tokens` do not fit the context; nothing was computed. A server
+                behind a URL counts only when it is asked: then the handle raises it.
             ChatTemplateError: the model has no chat template, or it does not render these messages.
             GrammarError: the JSON schema cannot become a grammar.
             EngineClosedError: the engine is closed.

@@ -18,7 +18,7 @@ class EngineOptions(Contract):
 
     context: int | None = Field(default=None, ge=1)
     """Tokens that one sequence may have, prompt and completion together; by default what the model was trained for, at
-    most 8,192.
+    most 4,096 with separate cells and 8,192 in a unified cache.
     """
     running: int | None = Field(default=None, ge=1, le=64)
     """Samples that generate at once; 16 by default, fewer where memory is short."""

@@ -275,9 +275,9 @@ def _start(target: Callable[..., None], *args: object) -> threading.Thread:
 
 def _open(model: str, options: EngineOptions) -> LocalEngine:
     # Imported here, when the parent already sees life: it takes half a second.
-    from leafwise.runtime.opening import open_engine
+    from leafwise.runtime.opening import open_in_process
 
-    return cast(LocalEngine, open_engine(model, options))
+    return open_in_process(model, options)
 
 
 def main() -> None:

@@ -41,9 +41,9 @@ _BACKTRACE = re.compile(r"\[0x[0-9a-f]+\]$|^#\d|^\[|^0x[0-9a-f]+ in ")
 # Signals that native code raises on itself. Others come from outside.
 _CRASHES = frozenset({"SIGSEGV", "SIGILL", "SIGBUS", "SIGFPE", "SIGABRT", "SIGTRAP", "SIGSYS"})
 
-# Large pages for what malloc gets from the system: llama.cpp writes zeros over its whole cache when it opens, and page by
-# page that takes seconds (measured: 1.9 GB in 2.4 s, with large pages in 0.3 s). OpenMP's threads spin while they wait:
-# beside other work on the machine that costs more than it gains. Both can only be set before a process starts.
+# Large pages for what malloc gets from the system: llama.cpp writes zeros over its whole cache when it opens, and page
+# by page that takes seconds (measured: 1.9 GB in 2.4 s, with large pages in 0.3 s). OpenMP's threads spin while they
+# wait: beside other work on the machine that costs more than it gains. Both have to be set before a process starts.
 _ENVIRONMENT = ("GLIBC_TUNABLES=glibc.malloc.hugetlb=1", "GOMP_SPINCOUNT=1000")
 
 CHILD_COMMAND = ("env", *_ENVIRONMENT, sys.executable, "-P", "-m", "leafwise.runtime.isolated_child")

@@ -83,6 +83,8 @@ class LlamaModel:
     def _load(self, path: Path) -> Any:
         parameters = llama_cpp.llama_model_default_params()
         parameters.use_extra_bufts = not self.options.safe
+        # a memory map would keep the file's pages beside the repacked copy of them: twice the model at the peak
+        parameters.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
         return llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
 
     def _open_context(self) -> None:

@@ -73,7 +73,7 @@ class LlamaEngine:
                 raise ContextOverflowError(
                     f"the prompt has {len(prompt)} tokens and the answer may have {request.max_tokens}; "
                     f"together they exceed the context of {self.info.context}",
-                    "shorten the prompt or the task, or use a model with a longer context",
+                    "shorten the prompt or the task, or ask for a longer context (--context)",
                 )
             generation = Generation(request)
             trace_generation(generation, self.info)

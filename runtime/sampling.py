@@ -19,8 +19,8 @@ from leafwise.runtime.contracts import Sampling
 Logits = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.intp]
 
-_REACHES = (2.0, 4.0, 8.0, 16.0)
-"""Tokens within so many nats of the best one are looked at, the next reach only where the one before is not enough."""
+_NEAR = 16.0
+"""Tokens this many nats below the best one are left alone where they can't matter."""
 _BLOCK = 256
 """Weights summed at once when a token is drawn from the whole vocabulary."""
 
@@ -108,23 +108,21 @@ def _kept(distribution: Distribution, sampling: Sampling) -> Tokens | None:
     if tokens is not None:
         weights = np.exp(logits[tokens] - top)
         return tokens[: _nucleus(weights, sampling.top_p * float(weights.sum()))]
-    weights, wanted = distribution.weights, sampling.top_p * distribution.total
-    for reach in _REACHES:
-        near = np.flatnonzero(weights >= np.exp(-reach))
-        if weights[near].sum() >= wanted:
-            break
-    else:
-        near = np.arange(len(logits))
-    tokens = _descending(logits, near)
-    return tokens[: _nucleus(weights[tokens], wanted)]
+    near = _descending(logits, np.flatnonzero(logits >= top - _NEAR))
+    weights = np.exp(logits[near] - top)
+    # the rest weighs nothing or this much: mostly the nucleus ends at the same token either way, and the exponentials
+    # of a whole vocabulary, which cost more than all else here, are not needed
+    sure = float(weights.sum())
+    least, most = (_nucleus(weights, sampling.top_p * (sure + rest)) for rest in (0.0, len(logits) * math.exp(-_NEAR)))
+    if least == most <= len(near):
+        return near[:most]
+    tokens = _descending(logits, np.arange(len(logits)))
+    return tokens[: _nucleus(distribution.weights[tokens], sampling.top_p * distribution.total)]
 
 
 def _most_likely(logits: Logits, top: np.float32, k: int) -> Tokens:
-    for reach in _REACHES:
-        near = np.flatnonzero(logits >= top - reach)
-        if len(near) >= k:
-            return _descending(logits, near)[:k]
-    return _descending(logits, np.arange(len(logits)))[:k]
+    near = np.flatnonzero(logits >= top - _NEAR)
+    return _descending(logits, near if len(near) >= k else np.arange(len(logits)))[:k]
 
 
 def _nucleus(weights: Logits, wanted: float) -> int:

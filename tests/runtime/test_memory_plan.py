@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from leafwise.runtime.compute_buffer import compute_bytes, feed_forward_length
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import EngineError, UsageError
 from leafwise.runtime.gguf_header import GGUFHeader, KVType, read_header
-from leafwise.runtime.memory_plan import MAY_TAKE, MemoryPlan, compute_bytes, feed_forward_length, plan_memory
+from leafwise.runtime.memory_plan import MAY_TAKE, MemoryPlan, plan_memory
 
 GIB, MIB = 2**30, 2**20
 LLAMA_8B = GGUFHeader(
@@ -70,16 +71,16 @@ def refused(header: GGUFHeader, free: float, **options: Any) -> EngineError:
 
 def test_plenty_of_memory_gives_every_sequence_its_own_cells() -> None:
     found = plan(SMALL, 64)
-    assert (found.layout, found.context, found.running, found.sequences) == ("separate", 8192, 16, 20)
-    assert found.cells == 20 * 8192
+    assert (found.layout, found.context, found.running, found.sequences) == ("separate", 4096, 16, 20)
+    assert found.cells == 20 * 4096
     assert not found.flash_attention
-    assert found.kv_bytes == 3600 * MIB
+    assert found.kv_bytes == 1800 * MIB
 
 
 @pytest.mark.parametrize(
     ("free", "layout", "context", "running", "contexts"),
     [
-        (64, "separate", 8192, 16, 20),
+        (64, "separate", 4096, 16, 20),
         (8, "separate", 4096, 16, 20),
         (6, "separate", 4096, 8, 12),
         (3, "unified", 8192, 16, 2),
@@ -110,7 +111,7 @@ def test_the_whole_range_of_memory_is_used_soberly() -> None:
 
 def test_a_short_training_context_is_the_default() -> None:
     assert plan(SMALL.model_copy(update={"context_length": 600}), 8).context == 600
-    assert plan(SMALL.model_copy(update={"context_length": 0}), 64).context == 8192
+    assert plan(SMALL.model_copy(update={"context_length": 0}), 64).context == 4096
 
 
 @pytest.mark.parametrize(
