@@ -11,6 +11,7 @@ import typer
 
 from leafwise.benchmarks.engine_bench_cli import engine
 from leafwise.runtime.cli import HELP, run_typer
+from leafwise.runtime.engine_cli import ModelName, engine_options
 from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ app = typer.Typer(
 
 app.command()(engine)
 
-_Model = Annotated[str, typer.Option(help="A name from `leafwise models list`, or a .gguf file.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 @app.command()
 def smoke(
-    model: _Model = "smollm2-135m",
+    model: ModelName = "smollm2-135m",
     strategies: Annotated[str, typer.Option(help="Which to run, separated by commas.")] = "direct,guided",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="All sampling derives from it.")] = 0,
     as_json: _Json = False,
@@ -56,7 +56,7 @@ def smoke(
         raise UsageError(f"no strategy {', '.join(sorted(unknown))}", f"there are {', '.join(get_args(Strategy))}")
     errors = Console(stderr=True)
     with (
-        closing(open_engine(model)) as engine,
+        closing(open_engine(model, engine_options())) as engine,
         closing(open_sandbox()) as box,
         Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar,
     ):
@@ -71,7 +71,7 @@ def smoke(
 
 @app.command()
 def startup(
-    model: _Model = "smollm2-135m",
+    model: ModelName = "smollm2-135m",
     runs: Annotated[int, typer.Option(min=1, help="Measurements of each figure.")] = 5,
     as_json: _Json = False,
 ) -> int:

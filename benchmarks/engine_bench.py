@@ -122,14 +122,6 @@ def pid_of(engine: Engine) -> int | None:
     return found
 
 
-def cells_left(engine: Engine) -> int | None:
-    """Cells that hold a token once the cached prompts are dropped; None if this engine does not tell."""
-    if not (hasattr(engine, "drop_cache") and hasattr(engine, "cells_in_use")):
-        return None
-    engine.drop_cache()
-    return int(engine.cells_in_use())
-
-
 def refuse_unsafe_build(path: Path) -> None:
     """`Llama` can't be told to do without repacked weights, so it would take this process down where they crash.
 

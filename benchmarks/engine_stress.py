@@ -17,39 +17,52 @@ from typing import Any
 
 import psutil
 
-from leafwise.benchmarks.engine_bench import Bench, Tell, cells_left, open_measured, pid_of
+from leafwise.benchmarks.engine_bench import Bench, Tell, engine_options
 from leafwise.benchmarks.engine_report import Recorder
 from leafwise.benchmarks.engine_stress_cases import Case, base_requests, differs, fault, make_cases
 from leafwise.runtime.contracts import Completion
-from leafwise.runtime.engine import Engine, Generation
+from leafwise.runtime.engine import Generation
 from leafwise.runtime.errors import LeafwiseError
+from leafwise.runtime.llama_engine import LlamaEngine
+from leafwise.runtime.opening import open_in_process
 
-_SMALL: dict[str, Any] = {"running": 16, "kv_layout": "unified"}
+_ROUNDS: dict[str, dict[str, Any]] = {
+    "unified": {"kv_layout": "unified"},
+    "separate": {"kv_layout": "separate"},
+    "deterministic": {"kv_layout": "unified", "deterministic": True},
+}
 _IN_FLIGHT = 24
 _PATIENCE = 600.0  # seconds; the longest queue takes a tenth of that
 _LOST, _WRONG, _FAILED, _OTHER = "lost", "wrong", "failed", "other text than alone"
 
 
 def measure_stress(bench: Bench, out: Recorder, tell: Tell) -> None:
-    """First every base request alone, then all cases batched, then all cases in deterministic mode."""
+    """First every base request alone, then all cases: batched in either layout of the cache, and in deterministic mode.
+
+    In this process: the cells of its cache and its memory are looked at.
+    """
     count = bench.sized(bench.requests, min(bench.requests, 30))
     context = bench.sized(512, 128)  # of one sequence; the cache holds two of them, for sixteen
     bases = base_requests(max(10, count // 4), 1, context)
     cases = make_cases(bases, count, 2)
     alone: list[Completion] = []
-    with closing(open_measured(bench, context=context, deterministic=True, **_SMALL)) as engine:
+
+    def open_small(kind: str) -> LlamaEngine:
+        return open_in_process(bench.path, engine_options(bench, context=context, running=16, **_ROUNDS[kind]))
+
+    with closing(open_small("deterministic")) as engine:
         for i, request in enumerate(bases):
             tell(f"alone, {i + 1} of {len(bases)}")
             alone.append(engine.submit(request).result(_PATIENCE))
-    for kind in ("batched", "deterministic"):
-        with closing(open_measured(bench, context=context, deterministic=kind == "deterministic", **_SMALL)) as engine:
+    for kind in _ROUNDS:
+        with closing(open_small(kind)) as engine:
             _Stress(kind, engine, alone, out, tell).run(cases)
 
 
 class _Stress:
     """One round over all cases."""
 
-    def __init__(self, kind: str, engine: Engine, alone: Sequence[Completion], out: Recorder, tell: Tell) -> None:
+    def __init__(self, kind: str, engine: LlamaEngine, alone: Sequence[Completion], out: Recorder, tell: Tell) -> None:
         self._kind, self._engine, self._alone, self._out, self._tell = kind, engine, alone, out, tell
         self._lock = threading.Lock()
         self._ends: Counter[str] = Counter()
@@ -61,22 +74,21 @@ class _Stress:
         started, begin = time.perf_counter(), len(cases) // 10
         try:
             self._run_some(cases[:begin], len(cases))
-            before = self._memory()
+            before = psutil.Process().memory_info().rss
             self._run_some(cases[begin:], len(cases))
-            after = self._memory()
+            after = psutil.Process().memory_info().rss
         finally:
             self._report(time.perf_counter() - started)
-        for name, bytes_before in before.items():
-            self._out.figure(
-                f"{self._kind}: resident memory of {name}, after {len(cases)} / after {begin} requests",
-                after[name] / bytes_before,
-                "x",
-                at_most=1.02,
-            )
-        if (cells := cells_left(self._engine)) is not None:
-            self._out.figure(f"{self._kind}: cells in use in the end, the cache dropped", cells, at_most=0)
-        else:
-            self._out.note("cells in use: not measured, the engine's process does not tell; add --in-process")
+        self._out.figure(
+            f"{self._kind}: resident memory after {len(cases)} / after {begin} requests",
+            after / before,
+            "x",
+            at_most=1.02,
+        )
+        self._engine.drop_cache()
+        self._out.figure(
+            f"{self._kind}: cells in use in the end, the cache dropped", self._engine.cells_in_use(), at_most=0
+        )
 
     def _run_some(self, cases: Sequence[Case], total: int) -> None:
         pool = ThreadPoolExecutor(_IN_FLIGHT)
@@ -115,14 +127,6 @@ class _Stress:
             self._ends[end] += 1
             if message:
                 self._faults[message] += 1
-
-    def _memory(self) -> dict[str, int]:
-        """Resident bytes, with nothing in flight."""
-        mine = psutil.Process().memory_info().rss
-        pid = pid_of(self._engine)
-        if pid is None:
-            return {"the process": mine}
-        return {"the engine": psutil.Process(pid).memory_info().rss, "its parent": mine}
 
     def _report(self, seconds: float) -> None:
         out, kind, ends = self._out, self._kind, self._ends

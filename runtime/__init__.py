@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from leafwise.runtime.contracts import Verdict as Verdict
     from leafwise.runtime.engine import Engine as Engine
     from leafwise.runtime.engine import Generation as Generation
+    from leafwise.runtime.engine_options import EngineOptions as EngineOptions
     from leafwise.runtime.errors import LeafwiseError as LeafwiseError
     from leafwise.runtime.opening import open_engine as open_engine
     from leafwise.runtime.sandbox import Sandbox as Sandbox
@@ -31,6 +32,7 @@ _HOMES = {
         *("Check", "Completion", "Limits", "Message", "Program", "Request", "Sampling", "SandboxLevel", "Verdict"),
     ),
     "engine": ("Engine", "Generation"),
+    "engine_options": ("EngineOptions",),
     "errors": ("LeafwiseError",),
     "opening": ("open_engine",),
     "sandbox": ("Sandbox", "open_sandbox"),

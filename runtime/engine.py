@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 from leafwise.runtime.contracts import Completion, ModelInfo, Piece, Request
 from leafwise.runtime.handle import Handle
@@ -66,3 +66,7 @@ class Engine(Protocol):
     def close(self) -> None:
         """Cut off what still runs (`EngineClosedError` in its handles) and free the model. Closing twice is fine."""
         ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

@@ -51,9 +51,11 @@ class KVCache:
         """Cells that hold a token."""
         return self._tree.cells
 
-    def length(self, sequence: int) -> int:
-        """Tokens of a sequence that are computed."""
-        return self._tree.length(sequence)
+    @property
+    def leaked(self) -> list[int]:
+        """Sequences that llama.cpp holds cells for, and these books do not."""
+        numbers = range(self._model.options.n_seq_max)
+        return [number for number in numbers if number not in self._tree and not self._model.is_empty(number)]
 
     def longest(self, tokens: Sequence[int]) -> int:
         """How many of these tokens, from their beginning, are there."""

@@ -212,6 +212,10 @@ class LlamaModel:
         """Free the cells of a sequence."""
         self.cut(sequence, 0)
 
+    def is_empty(self, sequence: int) -> bool:
+        """Whether llama.cpp itself holds nothing for a sequence."""
+        return int(llama_cpp.llama_memory_seq_pos_max(self._memory, sequence)) < 0
+
     def clear(self) -> None:
         """Forget all sequences; what is computed next lies in the same cells as in a new context."""
         llama_cpp.llama_memory_clear(self._memory, False)

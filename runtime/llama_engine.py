@@ -18,6 +18,7 @@ from leafwise.runtime.errors import (
     ContextOverflowError,
     EngineClosedError,
     EngineCrashedError,
+    EngineError,
     LeafwiseError,
 )
 from leafwise.runtime.handle import Handle
@@ -96,8 +97,18 @@ class LlamaEngine:
         return 0.0 if began is None else time.monotonic() - began
 
     def cells_in_use(self) -> int:
-        """Cells of the KV cache that hold a token, cached prompts included."""
-        return self._in_thread(lambda: self._scheduler.cache.cells)
+        """Cells of the KV cache that hold a token, cached prompts included.
+
+        Raises:
+            EngineError: llama.cpp holds cells that nobody knows of.
+        """
+
+        def count() -> int:
+            if leaked := self._scheduler.cache.leaked:
+                raise EngineError(f"the cells of sequences {leaked} are lost", "please report this")
+            return self._scheduler.cache.cells
+
+        return self._in_thread(count)
 
     def drop_cache(self) -> None:
         """Forget all cached prompts that no request works with."""

@@ -26,10 +26,11 @@ def open_scripted() -> Engine:
 
 @pytest.fixture(
     scope="module",
-    params=["scripted", pytest.param("llama", marks=pytest.mark.model)],
+    params=["scripted", *(pytest.param(kind, marks=pytest.mark.model) for kind in ("llama", "isolated"))],
 )
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    made = open_scripted() if request.param == "scripted" else open_engine(options=EngineOptions(context=1024))
+    options = EngineOptions(context=1024, isolated=request.param == "isolated")
+    made = open_scripted() if request.param == "scripted" else open_engine(options=options)
     yield made
     made.close()
 
