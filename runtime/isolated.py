@@ -36,6 +36,7 @@ from leafwise.runtime.isolated_books import Flight
 from leafwise.runtime.isolated_process import CHILD_COMMAND
 from leafwise.runtime.isolated_supervisor import Supervisor
 from leafwise.runtime.meter import Meter
+from leafwise.runtime.telemetry import trace_generation
 
 _METER_SECONDS = 1.0
 
@@ -103,6 +104,7 @@ class IsolatedEngine:
         except BaseException:
             flight.cancel()  # after Ctrl-C nobody will ever see the handle
             raise
+        trace_generation(flight, self.info)
         return flight
 
     def count_tokens(self, request: Request) -> int:

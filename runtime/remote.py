@@ -20,6 +20,7 @@ from leafwise.runtime.remote_errors import RefusedError, explained
 from leafwise.runtime.remote_http import Address, Wire
 from leafwise.runtime.remote_job import Job, RemoteGeneration
 from leafwise.runtime.remote_server import Connection, discover
+from leafwise.runtime.telemetry import trace_generation
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,7 @@ class RemoteEngine:
         with self._lock:
             self._check_open()
             generation = RemoteGeneration(request, self._loop.call_soon_threadsafe)
+            trace_generation(generation, self.info)
             self._loop.call_soon_threadsafe(self._start, generation, time.monotonic())
         return generation
 
