@@ -130,7 +130,8 @@ class LlamaEngine:
         with self._lock:
             self._refuse_if_closed()
             prompt = self._prompt_tokens(request)
-        self.submit(request.model_copy(update={"max_tokens": 1, "min_tokens": 0, "n": 1})).result()
+        plain = Request(messages=request.messages, prompt=request.prompt, continuation=request.continuation, max_tokens=1)
+        self.submit(plain).result()
         return self._in_thread(lambda: self._file.save(self._scheduler.cache, self._model, prompt, path))
 
     def load_prefix(self, path: Path) -> int:
@@ -191,7 +192,8 @@ class LlamaEngine:
         def run() -> None:
             try:
                 handle.finish((work(),))
-            except LeafwiseError as error:
+            # the caller waits in another thread: whatever happened is theirs to hear
+            except Exception as error:
                 handle.finish(error)
 
         with self._lock:
