@@ -130,8 +130,8 @@ class LlamaEngine:
         with self._lock:
             self._refuse_if_closed()
             prompt = self._prompt_tokens(request)
-        plain = Request(messages=request.messages, prompt=request.prompt, continuation=request.continuation, max_tokens=1)
-        self.submit(plain).result()
+        nothing_else = {"max_tokens": 1, "min_tokens": 0, "n": 1, "stop": (), "json_schema": None, "json_after": None}
+        self.submit(request.model_copy(update=nothing_else)).result()
         return self._in_thread(lambda: self._file.save(self._scheduler.cache, self._model, prompt, path))
 
     def load_prefix(self, path: Path) -> int:
