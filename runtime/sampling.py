@@ -21,6 +21,10 @@ Tokens = npt.NDArray[np.intp]
 
 _NEAR = 16.0
 """Tokens this many nats below the best one are left alone where they can't matter."""
+_FEW = 2048
+"""Tokens that are quickly sorted."""
+_BINS, _BINS_PER_NAT = 4096, 64.0
+"""Depths below the best token that are told apart."""
 _BLOCK = 256
 """Weights summed at once when a token is drawn from the whole vocabulary."""
 
@@ -108,21 +112,45 @@ def _kept(distribution: Distribution, sampling: Sampling) -> Tokens | None:
     if tokens is not None:
         weights = np.exp(logits[tokens] - top)
         return tokens[: _nucleus(weights, sampling.top_p * float(weights.sum()))]
-    near = _descending(logits, np.flatnonzero(logits >= top - _NEAR))
+    tokens = _peaked_nucleus(distribution, sampling.top_p)
+    return _broad_nucleus(distribution, sampling.top_p) if tokens is None else tokens
+
+
+def _peaked_nucleus(distribution: Distribution, p: float) -> Tokens | None:
+    """The nucleus by sorting the tokens near the best one; None if they are many, or not all of it."""
+    logits, top = distribution.logits, distribution.top
+    near = np.flatnonzero(logits >= top - _NEAR)
+    if len(near) > _FEW:
+        return None
+    near = _descending(logits, near)
     weights = np.exp(logits[near] - top)
-    # the rest weighs nothing or this much: mostly the nucleus ends at the same token either way, and the exponentials
+    # the others weigh nothing or this much: mostly the nucleus ends at the same token either way, and the exponentials
     # of a whole vocabulary, which cost more than all else here, are not needed
-    sure = float(weights.sum())
-    least, most = (_nucleus(weights, sampling.top_p * (sure + rest)) for rest in (0.0, len(logits) * math.exp(-_NEAR)))
-    if least == most <= len(near):
-        return near[:most]
-    tokens = _descending(logits, np.arange(len(logits)))
-    return tokens[: _nucleus(distribution.weights[tokens], sampling.top_p * distribution.total)]
+    sure, others = float(weights.sum()), len(logits) * math.exp(-_NEAR)
+    least, most = _nucleus(weights, p * sure), _nucleus(weights, p * (sure + others))
+    count = least if least == most else _nucleus(weights, p * distribution.total)
+    return near[:count] if count <= len(near) else None
+
+
+def _broad_nucleus(distribution: Distribution, p: float) -> Tokens:
+    """The nucleus by depth below the best token: only the bin in which it ends is sorted."""
+    logits, wanted = distribution.logits, p * distribution.total
+    bins = np.minimum((distribution.top - logits) * _BINS_PER_NAT, _BINS - 1).astype(np.int32)
+    masses = np.cumsum(np.bincount(bins, distribution.weights, _BINS))
+    edge = int(np.searchsorted(masses, wanted, side="left"))
+    tokens = _descending(logits, np.flatnonzero(bins == edge))
+    count = _nucleus(distribution.weights[tokens], wanted - (masses[edge - 1] if edge else 0.0))
+    return np.concatenate([np.flatnonzero(bins < edge), tokens[:count]])
 
 
 def _most_likely(logits: Logits, top: np.float32, k: int) -> Tokens:
+    """The k most likely tokens, most likely first."""
     near = np.flatnonzero(logits >= top - _NEAR)
-    return _descending(logits, near if len(near) >= k else np.arange(len(logits)))[:k]
+    if len(near) < k:
+        near = np.arange(len(logits))
+    if len(near) > _FEW > k:
+        near = near[np.argpartition(-logits[near], k)[:k]]
+    return _descending(logits, near)[:k]
 
 
 def _nucleus(weights: Logits, wanted: float) -> int:

@@ -32,7 +32,8 @@ def peaked(seed: int) -> Logits:
 
 
 def flat(seed: int) -> Logits:
-    return np.random.default_rng(seed).normal(0, 0.3, 3000).astype(np.float32)
+    """All but equally likely."""
+    return np.random.default_rng(seed).normal(0, 0.3, 5000).astype(np.float32)
 
 
 def chain_probabilities(logits: Logits, sampling: Sampling) -> npt.NDArray[np.float64]:
