@@ -112,8 +112,9 @@ def open_measured(bench: Bench, path: Path | None = None, **options: Any) -> Eng
 
 
 def engine_options(bench: Bench, **options: Any) -> EngineOptions:
-    """What `open_measured` opens an engine with."""
-    return EngineOptions(**({"threads": bench.threads, "isolated": bench.isolated} | options))
+    """What `open_measured` opens an engine with: flash attention, as the commands and the yardstick have it."""
+    usual = {"threads": bench.threads, "isolated": bench.isolated, "flash_attention": True}
+    return EngineOptions(**(usual | options))
 
 
 def pid_of(engine: Engine) -> int | None:

@@ -15,6 +15,7 @@ _WAYS: dict[str, dict[str, Any]] = {
     "f16": {},
     "q8_0": {"kv_type": "q8_0"},
     "q4_0": {"kv_type": "q4_0"},
+    "no flash attention": {"flash_attention": False},
     "unified": {"kv_layout": "unified"},
     "separate": {"kv_layout": "separate"},
     "deterministic": {"deterministic": True},

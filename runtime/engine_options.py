@@ -32,7 +32,10 @@ class EngineOptions(Contract):
     `auto`: separate where memory allows.
     """
     flash_attention: bool | None = None
-    """None decides by what it is good for: on for a quantized or a unified cache, off otherwise."""
+    """On, batches of long sequences are computed quicker. Off, greedy tokens of a request that runs alone are those of
+    `llama_cpp.Llama`'s default; on, those of its `flash_attn=True`. None: on for a quantized or a unified cache, else
+    off. The commands switch it on.
+    """
     deterministic: bool = False
     """A request's tokens do not depend on what else runs: requests are computed one after the other from an empty cache
     (the n samples of one request still together). Slower.

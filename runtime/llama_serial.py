@@ -38,7 +38,7 @@ class SerialRun(Contract):
 
 
 class SerialLlama:
-    """`llama_cpp.Llama`, quiet, with its defaults but for the context and the threads (batches of 512 tokens).
+    """`llama_cpp.Llama`, quiet, with its defaults but for context, threads and flash attention (batches of 512 tokens).
 
     Args:
         path: the GGUF file.
@@ -52,7 +52,13 @@ class SerialLlama:
     def __init__(self, path: Path, context: int, threads: int) -> None:
         try:
             self._llama: Any = llama_cpp.Llama(
-                str(path), n_ctx=context, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False
+                str(path),
+                n_ctx=context,
+                n_batch=512,
+                n_threads=threads,
+                n_threads_batch=threads,
+                flash_attn=True,
+                verbose=False,
             )
         except ValueError as error:
             raise EngineError(f"llama-cpp-python cannot load {path.name}: {error}", "see `leafwise doctor`") from error
