@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-
 # As the command line does: threads that spin while they wait make everything slow where tests share the cores.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 

@@ -95,6 +95,12 @@ class UnrulyEngine:
     def close(self) -> None:
         pass
 
+    def __enter__(self) -> UnrulyEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
 
 def misbehave(what: str, how: str) -> None:
     descriptor = int(sys.argv[-1])
