@@ -13,10 +13,9 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from leafwise.runtime import errors
 from leafwise.runtime.contracts import Completion, Contract, ModelInfo, Piece, Request
 from leafwise.runtime.engine_options import EngineOptions
-from leafwise.runtime.errors import EngineError, LeafwiseError
+from leafwise.runtime.errors import EngineError, LeafwiseError, error_named
 from leafwise.runtime.meter import Meter
 
 MAX_FRAME = 256 << 20
@@ -123,10 +122,7 @@ class Failure(Contract):
 
     def as_error(self) -> LeafwiseError:
         """The error as itself."""
-        kind = getattr(errors, self.error, None)
-        if not (isinstance(kind, type) and issubclass(kind, LeafwiseError)):
-            kind = EngineError
-        return kind(self.message, self.hint)
+        return error_named(self.error, self.message, self.hint)
 
 
 class Ready(Contract):

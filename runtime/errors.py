@@ -100,3 +100,11 @@ class SandboxUnavailableError(SandboxError):
 
 class SandboxBrokenError(SandboxError):
     """The sandbox's machinery died; the program has no verdict."""
+
+
+def error_named(name: str, message: str, hint: str) -> LeafwiseError:
+    """An error that another process raised, as itself; an `EngineError` if it is none of these."""
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, LeafwiseError):
+        return kind(message, hint)
+    return EngineError(message, hint)

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from leafwise.runtime.crash_signals import CRASHES, signal_name
 from leafwise.runtime.engine_wire import (
     REPORTS,
     Beat,
@@ -38,8 +38,6 @@ _END_SECONDS = 2.0
 _TAIL = 4096  # bytes of standard error that are kept
 # Frames of a native backtrace, and what gdb prints above one: the line that says what happened stands before them.
 _BACKTRACE = re.compile(r"\[0x[0-9a-f]+\]$|^#\d|^\[|^0x[0-9a-f]+ in ")
-# Signals that native code raises on itself. Others come from outside.
-_CRASHES = frozenset({"SIGSEGV", "SIGILL", "SIGBUS", "SIGFPE", "SIGABRT", "SIGTRAP", "SIGSYS"})
 
 # Large pages for what malloc gets from the system: llama.cpp writes zeros over its whole cache when it opens, and page
 # by page that takes seconds (measured: 1.9 GB in 2.4 s, with large pages in 0.3 s). OpenMP's threads spin while they
@@ -140,14 +138,14 @@ class EngineProcess:
         if code >= 0:
             detail = f": {said}" if said else ""
             return EngineCrashedError(f"the engine's process ended with status {code}{detail}", "please report this")
-        name = _signal_name(-code)
+        name = signal_name(-code)
         detail = f"{name}: {said}" if said else name
         if name == "SIGKILL":
             return EngineCrashedError(
                 f"the engine's process was killed ({detail})",
                 "most likely too little memory: use a smaller model, a smaller context, or kv_type q8_0",
             )
-        if name in _CRASHES:
+        if name in CRASHES:
             return EngineCrashedError(
                 f"the engine's process crashed ({detail})",
                 "`leafwise doctor` says whether the installed llama.cpp fits this machine",
@@ -222,10 +220,3 @@ class EngineProcess:
             pass
         self._output.close()
         self._end.close()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -78,22 +78,21 @@ class Running:
         job: whose sample it is.
         index: which one.
         sequence: where its tokens are computed.
-        computed: tokens it has there already.
 
     Raises:
         GrammarError: llama.cpp does not accept the job's grammar.
     """
 
-    def __init__(self, model: LlamaModel, job: Job, index: int, sequence: int, computed: int) -> None:
+    def __init__(self, model: LlamaModel, job: Job, index: int, sequence: int) -> None:
         request = job.request
         self._model = model
         self.job = job
         self.index = index
         self.sequence = sequence
-        self.position = computed
-        """Tokens computed; the next row's position."""
+        self.position = len(job.prompt) - 1
+        """The place of `token`: that of the next row, or, at first, of the prompt's own last row."""
         self.token = job.prompt[-1]
-        """The last token, which is not computed yet."""
+        """The last token; its row is the next to draw from."""
         self.guesses: list[int] = []
         """What may follow it, computed along with it."""
         self._sampler = Sampler(request.sampling, (request.seed + index) % _SEEDS)

@@ -130,6 +130,7 @@ class LlamaEngine:
         with self._lock:
             self._refuse_if_closed()
             prompt = self._prompt_tokens(request)
+        _ = self._file.model_hash  # here, where nobody else waits
         nothing_else = {"max_tokens": 1, "min_tokens": 0, "n": 1, "stop": (), "json_schema": None, "json_after": None}
         self.submit(request.model_copy(update=nothing_else)).result()
         return self._in_thread(lambda: self._file.save(self._scheduler.cache, self._model, prompt, path))
@@ -144,6 +145,7 @@ class LlamaEngine:
             PrefixFileError: there is no such file, it is damaged, or it was written with another model, library version
                 or parameters.
         """
+        _ = self._file.model_hash  # here, where nobody else waits
         return self._in_thread(lambda: self._file.load(self._scheduler.cache, self._model, path))
 
     def close(self) -> None:

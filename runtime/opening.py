@@ -42,7 +42,7 @@ def open_engine(model: str | Path = DEFAULT_MODEL, options: EngineOptions | None
         EngineError: there is not enough memory, llama.cpp fails even with safe parameters, or the server is not there.
     """
     options = options or EngineOptions()
-    if str(model).startswith(("http://", "https://")):
+    if is_remote(str(model)):
         from leafwise.runtime.remote import open_remote  # brings an HTTP client
 
         return open_remote(str(model), options)
@@ -51,6 +51,11 @@ def open_engine(model: str | Path = DEFAULT_MODEL, options: EngineOptions | None
 
         return IsolatedEngine(str(model), options)
     return open_in_process(model, options)
+
+
+def is_remote(model: str) -> bool:
+    """Whether a model's name is the address of a server."""
+    return model.lower().startswith(("http://", "https://"))
 
 
 def open_in_process(model: str | Path, options: EngineOptions) -> LlamaEngine:

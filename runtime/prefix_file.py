@@ -7,6 +7,7 @@ unless everything in it agrees.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -101,7 +102,7 @@ class PrefixFile:
     def _header(self, model: LlamaModel, tokens: int, sha256: str) -> _Header:
         options = model.options
         return _Header(
-            model=self._model_hash(),
+            model=self.model_hash,
             library=library_version(),
             kv_type=options.kv_type,
             flash_attention=options.flash_attention,
@@ -127,6 +128,15 @@ class PrefixFile:
             raise PrefixFileError(f"{path} is not a prefix that leafwise kept", "save the prefix again") from error
         return header
 
-    def _model_hash(self) -> str:
-        with self.model.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    @functools.cached_property
+    def model_hash(self) -> str:
+        """SHA-256 of the model's file: seconds for a large one, so ask for it before a thread waits for it.
+
+        Raises:
+            PrefixFileError: the file cannot be read.
+        """
+        try:
+            with self.model.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise PrefixFileError(f"cannot read {self.model}: {error.strerror}", "is the model still there?") from error

@@ -13,7 +13,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,18 +22,23 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from leafwise.runtime import errors
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.cpu import read_cpu
-from leafwise.runtime.errors import EngineCrashedError, EngineError, LeafwiseError, ModelFileError, UsageError
+from leafwise.runtime.crash_signals import CRASHES, signal_name
+from leafwise.runtime.errors import (
+    EngineCrashedError,
+    EngineError,
+    LeafwiseError,
+    ModelFileError,
+    UsageError,
+    error_named,
+)
 from leafwise.runtime.native_build import DISTRIBUTION, reinstall_command
 from leafwise.runtime.paths import cache_dir
 
 _BASE_SECONDS = 120.0
 _BYTES_PER_SECOND = 100e6  # a slow disk: the first decode reads the whole file
 _REPORTED = 3  # the child's exit status when it raised an error of ours and wrote it down
-# Signals that native code raises on itself. Others come from outside (Ctrl-C, the kernel out of memory).
-_CRASHES = frozenset({"SIGSEGV", "SIGILL", "SIGBUS", "SIGFPE", "SIGABRT", "SIGTRAP", "SIGSYS"})
 
 ChildCommand = Callable[[Path, bool], list[str]]
 
@@ -173,29 +177,20 @@ def _try(command: list[str], limit: float) -> str:
     last_line = next((line.strip() for line in reversed(done.stderr.splitlines()) if line.strip()), "")
     if done.returncode > 0:
         raise EngineCrashedError(f"the trial of the model failed: {last_line[:300]}", f"try: {reinstall_command()}")
-    name = _signal_name(-done.returncode)
+    name = signal_name(-done.returncode)
     if name == "SIGKILL":
         raise EngineCrashedError("the system ended the trial of the model (SIGKILL): most likely too little memory")
-    if name not in _CRASHES:
+    if name not in CRASHES:
         raise EngineCrashedError(f"the trial of the model was ended from outside ({name})", "start it again")
     detail = f"{name}: {last_line[:200]}" if last_line else name
     return f"the installed llama.cpp build crashes on this CPU ({detail})"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _read_report(text: str) -> LeafwiseError:
     """The error that the child raised, as itself."""
     try:
         report = json.loads(text.splitlines()[-1])
-        kind = getattr(errors, str(report["error"]), EngineError)
-        known = isinstance(kind, type) and issubclass(kind, LeafwiseError)
-        return (kind if known else EngineError)(str(report["message"]), str(report["hint"]))
+        return error_named(str(report["error"]), str(report["message"]), str(report["hint"]))
     except (ValueError, LookupError, TypeError):
         return EngineCrashedError("the trial of the model ended without saying why")
 

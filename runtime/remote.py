@@ -29,11 +29,6 @@ _OPEN_SECONDS = 60.0
 Result = TypeVar("Result")
 
 
-def is_remote(model: str) -> bool:
-    """Whether a model's name is the address of a server."""
-    return model.lower().startswith(("http://", "https://"))
-
-
 def open_remote(model: str, options: EngineOptions) -> RemoteEngine:
     """Connect to a server.
 

@@ -176,16 +176,19 @@ class Scheduler:
             self._start_samples(job, row)
 
     def _advance(self, sample: Running, row: int, tokens: list[int]) -> None:
-        before = time.perf_counter()
-        right = sample.advance(row)
-        self._sampling_seconds += time.perf_counter() - before
+        right = self._draw(sample, row)
         self.cache.append(sample.sequence, tokens[:right])
         if right < len(tokens):
             self._model.cut(sample.sequence, sample.position)
         if len(tokens) > 1:
             self._recorder.guesses(len(tokens) - 1, right - 1)
-        if sample.finished:
-            self._end_sample(sample, sample.finished)
+        self._end_if_finished(sample)
+
+    def _draw(self, sample: Running, row: int) -> int:
+        before = time.perf_counter()
+        right = sample.advance(row)
+        self._sampling_seconds += time.perf_counter() - before
+        return right
 
     # samples
 
@@ -204,7 +207,7 @@ class Scheduler:
             if sequence is None:
                 return
             try:
-                sample = Running(self._model, job, job.started, sequence, length)
+                sample = Running(self._model, job, job.started, sequence)
             except GrammarError as error:
                 self.cache.close_sample(sequence)
                 self._end_job(job, error)
@@ -212,7 +215,8 @@ class Scheduler:
             job.started += 1
             self._running.append(sample)
             if row is not None:
-                self._draw_first(sample, row)
+                self._draw(sample, row)
+                self._end_if_finished(sample)
         self._release_prompt(job)
 
     def _release_prompt(self, job: Job) -> None:
@@ -220,11 +224,7 @@ class Scheduler:
             self.cache.unpin(job.sequence)
             job.sequence = None
 
-    def _draw_first(self, sample: Running, row: int) -> None:
-        before = time.perf_counter()
-        sample.advance(row)
-        sample.position -= 1  # the row was the prompt's, and is counted there
-        self._sampling_seconds += time.perf_counter() - before
+    def _end_if_finished(self, sample: Running) -> None:
         if sample.finished:
             self._end_sample(sample, sample.finished)
 

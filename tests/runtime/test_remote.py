@@ -38,7 +38,8 @@ from leafwise.runtime.errors import (
     EngineError,
     GrammarError,
 )
-from leafwise.runtime.remote import RemoteEngine, is_remote, open_remote
+from leafwise.runtime.opening import is_remote
+from leafwise.runtime.remote import RemoteEngine, open_remote
 from leafwise.runtime.remote_errors import Secrets
 from leafwise.runtime.remote_sse import LONGEST_EVENT, EventReader
 
