@@ -11,7 +11,7 @@ from leafwise.agents.inputs import generate_inputs
 from leafwise.agents.policy import settles
 from leafwise.agents.selection import agreement, best
 from leafwise.agents.team import Place, Team
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 _AT_ONCE = 4
 """Programs given to the sandbox at once; it runs as many as it has workers."""

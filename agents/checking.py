@@ -6,8 +6,8 @@ import threading
 from collections.abc import Sequence
 
 from leafwise.agents.contracts import Evidence, Failure, Spec
-from leafwise.runtime.contracts import Check, CheckResult, Limits, Program, Status, Verdict
 from leafwise.runtime.sandbox import Sandbox
+from leafwise.runtime.sandbox_contracts import Check, CheckResult, Limits, Program, Status, Verdict
 
 LIMITS = Limits(cpu_seconds=3.0, wall_seconds=12.0, output_chars=2_000)
 """What one candidate may use for all its checks together."""

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from leafwise.runtime.contracts import Check, Contract, SandboxLevel
+from leafwise.runtime.contracts import Contract
+from leafwise.runtime.sandbox_contracts import Check, SandboxLevel
 
 Strategy = Literal["direct", "guided"]
 EndedBy = Literal["done", "tokens", "time"]

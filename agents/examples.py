@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Callable
 
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 _CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 _CONNECTOR = re.compile(

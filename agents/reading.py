@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from leafwise.agents.contracts import Spec, Task
 from leafwise.agents.errors import TaskError
 from leafwise.agents.examples import NO_CODE, called_names, find_examples
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 _NAMED = re.compile(
     r"\b(?:function|method|routine)\s+(?P<sure>(?:called\s+|named\s+)?[`'\"]?)(?P<name>[A-Za-z_]\w*)[`'\"]?"

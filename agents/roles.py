@@ -14,8 +14,9 @@ from leafwise.agents.plans import read_plan, stub_text
 from leafwise.agents.prompting import render
 from leafwise.agents.team import Place, Team
 from leafwise.agents.tests_file import check_of_assert
-from leafwise.runtime.contracts import Check, Completion, FinishReason, Sample
+from leafwise.runtime.contracts import Completion, FinishReason, Sample
 from leafwise.runtime.engine import Generation
+from leafwise.runtime.sandbox_contracts import Check
 
 _FENCE = "```python\n"
 _PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"

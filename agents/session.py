@@ -14,12 +14,12 @@ from leafwise.agents.contracts import Answer, Event, EventKind, Settings, Task
 from leafwise.agents.errors import RunError, RunInterrupted
 from leafwise.agents.runs import StoredRun, TraceWriter
 from leafwise.agents.team import Place, Team
-from leafwise.runtime.contracts import SandboxLevel
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import LeafwiseError
 from leafwise.runtime.opening import open_engine
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 _PLACE = Place("run")
 

@@ -12,12 +12,12 @@ from leafwise.agents.reading import find_name, find_signature, read_task
 from leafwise.agents.runs import StoredRun, create_run, load_run
 from leafwise.agents.session import Session, Tools
 from leafwise.agents.tests_file import read_tests_file
-from leafwise.runtime.contracts import SandboxLevel
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.handle import Handle
 from leafwise.runtime.models import DEFAULT_MODEL
 from leafwise.runtime.sandbox import Sandbox
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 
 class Run(Handle[Event, Answer]):

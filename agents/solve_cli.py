@@ -93,7 +93,7 @@ def solve(
     from leafwise.agents.contracts import Settings
     from leafwise.agents.solve import read_inputs, start
     from leafwise.agents.solve import resume as go_on
-    from leafwise.runtime.contracts import SandboxLevel
+    from leafwise.runtime.sandbox_contracts import SandboxLevel
 
     check_out(out, force=force)
     level = None if sandbox == "auto" else SandboxLevel(sandbox)

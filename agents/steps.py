@@ -29,7 +29,7 @@ from leafwise.agents.policy import Situation, Step
 from leafwise.agents.selection import agreement, best, rank
 from leafwise.agents.statement import describe
 from leafwise.agents.team import Place, Team
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 
 def _latest(old: Spent, new: Spent) -> Spent:

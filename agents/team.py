@@ -12,10 +12,11 @@ from typing import Any
 from leafwise.agents.checking import LIMITS, examine
 from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Settings, Spec, Spent
 from leafwise.agents.errors import RunInterrupted
-from leafwise.runtime.contracts import Check, Completion, Message, Request, Sampling
+from leafwise.runtime.contracts import Completion, Message, Request, Sampling
 from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.sandbox import Sandbox
+from leafwise.runtime.sandbox_contracts import Check
 
 _SHORTEST = 16
 """Tokens below which an answer is not worth asking for."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from leafwise.agents.errors import TaskError
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 _PACKAGES = frozenset(("pytest", "hypothesis", "numpy", "pandas", "scipy", "sympy", "nose", "parameterized", "mock"))
 

@@ -9,15 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leafwise.runtime.contracts import Check as Check
     from leafwise.runtime.contracts import Completion as Completion
-    from leafwise.runtime.contracts import Limits as Limits
     from leafwise.runtime.contracts import Message as Message
-    from leafwise.runtime.contracts import Program as Program
     from leafwise.runtime.contracts import Request as Request
     from leafwise.runtime.contracts import Sampling as Sampling
-    from leafwise.runtime.contracts import SandboxLevel as SandboxLevel
-    from leafwise.runtime.contracts import Verdict as Verdict
     from leafwise.runtime.engine import Engine as Engine
     from leafwise.runtime.engine import Generation as Generation
     from leafwise.runtime.engine_options import EngineOptions as EngineOptions
@@ -25,17 +20,21 @@ if TYPE_CHECKING:
     from leafwise.runtime.opening import open_engine as open_engine
     from leafwise.runtime.sandbox import Sandbox as Sandbox
     from leafwise.runtime.sandbox import open_sandbox as open_sandbox
+    from leafwise.runtime.sandbox_contracts import Check as Check
+    from leafwise.runtime.sandbox_contracts import Limits as Limits
+    from leafwise.runtime.sandbox_contracts import Program as Program
+    from leafwise.runtime.sandbox_contracts import SandboxLevel as SandboxLevel
+    from leafwise.runtime.sandbox_contracts import Verdict as Verdict
     from leafwise.runtime.scripted import ScriptedEngine as ScriptedEngine
 
 _HOMES = {
-    "contracts": (
-        *("Check", "Completion", "Limits", "Message", "Program", "Request", "Sampling", "SandboxLevel", "Verdict"),
-    ),
+    "contracts": ("Completion", "Message", "Request", "Sampling"),
     "engine": ("Engine", "Generation"),
     "engine_options": ("EngineOptions",),
     "errors": ("LeafwiseError",),
     "opening": ("open_engine",),
     "sandbox": ("Sandbox", "open_sandbox"),
+    "sandbox_contracts": ("Check", "Limits", "Program", "SandboxLevel", "Verdict"),
     "scripted": ("ScriptedEngine",),
 }
 

@@ -1,4 +1,4 @@
-"""What crosses the seams of the runtime: requests and completions, programs and verdicts."""
+"""What crosses the seam of the engine: requests and completions. `sandbox_contracts` has programs and verdicts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ class Contract(BaseModel):
     """Base of all contracts: frozen, and closed to unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-# --- running a model -------------------------------------------------------------------------------------------------
 
 
 class Message(Contract):
@@ -168,131 +165,3 @@ class ModelInfo(Contract):
     """Samples that can run at once; more wait."""
     detail: str = ""
     """How it runs, one line for people: cache, attention, process, server."""
-
-
-# --- running a program -----------------------------------------------------------------------------------------------
-
-
-class SandboxLevel(StrEnum):
-    """How strongly programs are contained (see runtime/sandbox.py)."""
-
-    FULL = "full"
-    """bubblewrap namespaces + seccomp, and Landlock where the kernel has it."""
-    LANDLOCK = "landlock"
-    """Landlock + seccomp, no namespaces, no writable directory."""
-    NONE = "none"
-    """Resource limits only: for trusted programs, on explicit request."""
-    SCRIPTED = "scripted"
-    """Nothing is run: the scripted sandbox of the tests."""
-
-
-class Limits(Contract):
-    """What one program may use."""
-
-    cpu_seconds: float = Field(default=5.0, gt=0, le=3600)
-    """CPU time of the program; decides time-outs."""
-    wall_seconds: float = Field(default=20.0, gt=0, le=14400)
-    """Wall-clock time, a backstop for programs that sleep."""
-    memory_mb: int = Field(default=1024, ge=64)
-    """Address space, in MiB."""
-    processes: int = Field(default=64, ge=1)
-    """Threads and processes."""
-    file_mb: int = Field(default=16, ge=0)
-    """Largest file written to the scratch directory, in MiB."""
-    output_chars: int = Field(default=10_000, ge=0)
-    """Characters kept of what the program prints; more is dropped and `output_cut` is set."""
-
-
-class Check(Contract):
-    """One thing to try on a loaded program.
-
-    Three forms: an expression with its expected value (`code="add(2, 3)", expected="5"`); an expression that must raise
-    (`code="add(2)", raises="TypeError"`); or code that must not raise (`code="assert add(2, 3) == 5"`); if that is an
-    expression, its value is observed.
-    """
-
-    code: str
-    """Python: an expression, or statements when neither `expected` nor `raises` is given."""
-    expected: str | None = None
-    """A Python expression for the value that `code` must equal."""
-    raises: str | None = None
-    """The name of the exception type that `code` must raise (subclasses count)."""
-
-
-class Program(Contract):
-    """An untrusted module and what to try on it."""
-
-    source: str
-    """The candidate's module. Runs in the solver process only."""
-    checks: tuple[Check, ...] = ()
-    """Tried in order, in a tester process that never holds the candidate's code."""
-    setup: str = ""
-    """Code that the tester runs first: imports and helpers of the checks. `import solution` gives the candidate's
-    functions.
-    """
-    stop_at_first_failure: bool = False
-    """Leave the checks after a failing one unrun (they are then missing from the verdict)."""
-
-
-class CheckResult(Contract):
-    """What one check gave."""
-
-    passed: bool
-    """True only if the tester process decided so."""
-    observed: str | None = None
-    """`repr` of the value of the expression (at most 1,000 characters, `...` marks a cut), if it had one."""
-    error: str | None = None
-    """`TypeName: message` of the exception that `code` raised, if it raised."""
-    line: int | None = None
-    """Line of the candidate's source at which that exception was raised, where known."""
-    seconds: float = 0.0
-    """Wall-clock time of the check."""
-
-
-class Status(StrEnum):
-    """How a program ended."""
-
-    PASSED = "passed"
-    """Loaded, and every check passed (also with no checks at all: see `Verdict.checks`)."""
-    FAILED = "failed"
-    """Loaded, but a check failed."""
-    LOAD_ERROR = "load_error"
-    """The module did not load: a syntax error, or an exception at import."""
-    TIMEOUT = "timeout"
-    """CPU or wall-clock limit reached."""
-    CRASHED = "crashed"
-    """The process died: memory limit, native crash, an exit in the middle."""
-
-
-class Verdict(Contract):
-    """What running a program gave.
-
-    Written by the tester and the supervisor; the program cannot write to that channel.
-    """
-
-    status: Status
-    """How it ended."""
-    checks: tuple[CheckResult, ...] = ()
-    """One result per check that was tried, in order; shorter than the program's checks if it ended early."""
-    detail: str = ""
-    """One line for people: the load error, or what limit was hit."""
-    output: str = ""
-    """What the program printed (standard output and error), at most `Limits.output_chars`."""
-    output_cut: bool = False
-    """Whether output was dropped."""
-    seconds: float = 0.0
-    """Wall-clock time."""
-    cpu_seconds: float = 0.0
-    """CPU time of the program."""
-    level: SandboxLevel
-    """The sandbox level it ran under."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the program loaded and every check passed."""
-        return self.status is Status.PASSED
-
-    @property
-    def checks_passed(self) -> int:
-        """Number of checks that passed."""
-        return sum(c.passed for c in self.checks)

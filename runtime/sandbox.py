@@ -12,8 +12,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from leafwise.runtime.contracts import Check, Contract, Limits, Program, SandboxLevel, Status, Verdict
+from leafwise.runtime.contracts import Contract
 from leafwise.runtime.errors import SandboxUnavailableError
+from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, Status, Verdict
 
 if TYPE_CHECKING:
     from leafwise.runtime.sandbox_pool import ProcessSandbox

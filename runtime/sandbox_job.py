@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from leafwise.runtime.contracts import Limits
 from leafwise.runtime.errors import SandboxBrokenError
+from leafwise.runtime.sandbox_contracts import Limits
 
 GRACE_SECONDS = 5.0
 """How much longer than the wall-clock limit the supervisor waits for the zygote's word."""

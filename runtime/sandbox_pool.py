@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from leafwise.runtime.contracts import CheckResult, Limits, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.errors import SandboxBrokenError, SandboxError, SandboxUnavailableError
-from leafwise.runtime.sandbox_bubblewrap import unprivileged_user
+from leafwise.runtime.layer_bubblewrap import unprivileged_user
+from leafwise.runtime.sandbox_contracts import CheckResult, Limits, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox_job import Outcome
 from leafwise.runtime.sandbox_worker import Worker
 

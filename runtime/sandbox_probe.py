@@ -6,11 +6,11 @@ import platform
 import re
 import subprocess
 
-from leafwise.runtime.contracts import Check, Limits, Program, SandboxLevel, Status
 from leafwise.runtime.errors import SandboxUnavailableError
+from leafwise.runtime.layer_bubblewrap import find_bubblewrap
+from leafwise.runtime.layer_landlock import landlock_abi
 from leafwise.runtime.sandbox import LayerReport
-from leafwise.runtime.sandbox_bubblewrap import find_bubblewrap
-from leafwise.runtime.sandbox_landlock import landlock_abi
+from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, Status
 from leafwise.runtime.sandbox_pool import ProcessSandbox
 
 _INSTALL = "install bubblewrap: apt install bubblewrap, dnf install bubblewrap, or pacman -S bubblewrap"
@@ -126,9 +126,9 @@ def _landlock() -> LayerReport:
 
 
 def _seccomp() -> LayerReport:
-    from leafwise.runtime import seccomp
+    from leafwise.runtime import seccomp_rules
 
-    stored = seccomp.stored("full")
+    stored = seccomp_rules.stored("full")
     if not stored:
         detail, remedy = f"no filter for {platform.machine()}", "x86_64 and aarch64 are supported"
         return LayerReport(name="seccomp", available=False, detail=detail, remedy=remedy)

@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from leafwise.runtime.contracts import Limits, Program, SandboxLevel, Verdict
 from leafwise.runtime.errors import SandboxError
+from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel, Verdict
 
 _DEFAULT_LIMITS = Limits()
 

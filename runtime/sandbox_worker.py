@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from leafwise.runtime import seccomp
-from leafwise.runtime.contracts import Limits, Program, SandboxLevel
+from leafwise.runtime import seccomp_rules
 from leafwise.runtime.errors import SandboxBrokenError, SandboxUnavailableError
-from leafwise.runtime.sandbox_bubblewrap import SCRATCH, command, find_bubblewrap, interpreter, library_roots
+from leafwise.runtime.layer_bubblewrap import SCRATCH, command, find_bubblewrap, interpreter, library_roots
+from leafwise.runtime.layer_landlock import landlock_abi, readable_library
+from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel
 from leafwise.runtime.sandbox_job import Job, Outcome
-from leafwise.runtime.sandbox_landlock import landlock_abi, readable_library
 
-_INNER = ("boot", "codec", "wire", "layers", "remote", "solver", "tester", "zygote")
+_INNER = ("boot", "codec", "wire", "walls", "remote", "solver", "tester", "zygote")
 _LANDLOCKPY = [f"landlockpy{part}" for part in ("", "._syscall", ".errors", ".flags", ".ruleset", ".testing")]
 START_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
@@ -72,7 +72,7 @@ class Worker:
     def _launch(self) -> dict[str, Any]:
         config = {"sources": _sources(), "config": self._config()}
         self._process = subprocess.Popen(
-            [*self._prefix(), str(interpreter()), "-s", "-S", "-P", "-B", "-c", _source("sandbox_boot")],
+            [*self._prefix(), str(interpreter()), "-s", "-S", "-P", "-B", "-c", _source("inside_boot")],
             stdin=self._inner_end.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
@@ -164,7 +164,7 @@ class Worker:
         if landlock_abi() and not none:
             roots = [(str(root), True) for root in library_roots()]
             library = [*roots, ("/etc/ld.so.cache", True)] if full else readable_library()
-        stored = b"" if none else seccomp.stored("full" if full else "reader")
+        stored = b"" if none else seccomp_rules.stored("full" if full else "reader")
         if not stored and not none:
             raise SandboxUnavailableError("no seccomp filter for this kind of processor", hint="use --sandbox none")
         layers = {
@@ -201,7 +201,7 @@ def _source(name: str, package: str = "leafwise.runtime") -> str:
 
 def _sources() -> dict[str, str]:
     """The modules that the zygote needs, by full name."""
-    inner = {f"leafwise.runtime.sandbox_{part}": _source(f"sandbox_{part}") for part in _INNER}
+    inner = {f"leafwise.runtime.inside_{part}": _source(f"inside_{part}") for part in _INNER}
     return {"leafwise": "", "leafwise.runtime": "", **inner, **{name: _source(name, "") for name in _LANDLOCKPY}}
 
 

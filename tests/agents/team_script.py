@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from leafwise.runtime.contracts import CheckResult, Program, Request, SandboxLevel, Status, Verdict
+from leafwise.runtime.contracts import Request
+from leafwise.runtime.sandbox_contracts import CheckResult, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox_scripted import ScriptedSandbox
 from leafwise.runtime.scripted import ScriptedEngine
 

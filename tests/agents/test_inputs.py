@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leafwise.agents.contracts import Spec
 from leafwise.agents.inputs import generate_inputs, literal_arguments, vary_value
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 
 def spec(signature: str | None = None, *calls: str) -> Spec:

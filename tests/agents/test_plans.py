@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leafwise.agents.contracts import Spec
 from leafwise.agents.plans import assemble, implied_stubs, read_plan, stub_text
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from leafwise.agents.errors import TaskError
 from leafwise.agents.examples import called_names, find_examples
 from leafwise.agents.reading import find_name, find_signature, read_task, spec_of_stub
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 # arbitrary text may hold '\d' or 1if, of which the parser warns
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leafwise.agents.contracts import Failure, Spec
 from leafwise.agents.roles import failure_text, is_code, read_checks
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 ADD = Spec(statement="Add.", entry_point="add", examples=(Check(code="add(2, 3)", expected="5"),))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from leafwise.agents.contracts import Candidate, Evidence
 from leafwise.agents.selection import agreement, best, cluster_sizes, rank
-from leafwise.runtime.contracts import SandboxLevel
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 FAILS = ("raises NameError", "no answer")
 

@@ -8,7 +8,7 @@ import pytest
 
 from leafwise.agents.contracts import EndedBy, Evidence, Failure
 from leafwise.agents.statement import describe
-from leafwise.runtime.contracts import SandboxLevel
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 
 def evidence(**fields: Any) -> Evidence:

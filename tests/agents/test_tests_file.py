@@ -8,7 +8,7 @@ import pytest
 
 from leafwise.agents.errors import TaskError
 from leafwise.agents.tests_file import read_tests, read_tests_file
-from leafwise.runtime.contracts import Check
+from leafwise.runtime.sandbox_contracts import Check
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 from team_script import TASK, judge_by, role_of, scripted_team
 
 from leafwise.agents import Answer, AnswerStatus, Event, EventKind, RunInterrupted, Settings, asolve, solve, start
-from leafwise.runtime.contracts import Request, SandboxLevel
+from leafwise.runtime.contracts import Request
 from leafwise.runtime.errors import SandboxBrokenError, ScriptExhaustedError
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 from leafwise.runtime.sandbox_scripted import ScriptedSandbox
 
 GOOD = "\n    return sum(x * x for x in xs)\n"

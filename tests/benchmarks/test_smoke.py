@@ -9,9 +9,9 @@ import pytest
 from leafwise.agents import AnswerStatus, read_inputs
 from leafwise.benchmarks.bench_cli import main
 from leafwise.benchmarks.smoke import run_smoke, smoke_tasks
-from leafwise.runtime.contracts import Check, Program
 from leafwise.runtime.opening import open_engine
 from leafwise.runtime.sandbox import open_sandbox
+from leafwise.runtime.sandbox_contracts import Check, Program
 
 SOLUTIONS = """
 def add(a, b): return a + b

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from leafwise.runtime.contracts import SandboxLevel
 from leafwise.runtime.errors import SandboxUnavailableError
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 
 def open_or_skip(level: SandboxLevel) -> Iterator[Sandbox]:

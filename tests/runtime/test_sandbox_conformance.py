@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from sandbox_levels import open_or_skip
 
-from leafwise.runtime.contracts import Check, CheckResult, Limits, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox import Sandbox
+from leafwise.runtime.sandbox_contracts import Check, CheckResult, Limits, Program, SandboxLevel, Status, Verdict
 
 pytestmark = pytest.mark.sandbox
 QUICK = Limits(cpu_seconds=5, wall_seconds=20)

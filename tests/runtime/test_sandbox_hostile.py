@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sandbox_levels import open_or_skip
 
-from leafwise.runtime.contracts import Check, Limits, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox import Sandbox
+from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, Status, Verdict
 
 pytestmark = pytest.mark.sandbox
 FILES = sorted((Path(__file__).parent / "hostile").glob("[beflst][0-9][0-9]_*.py"))

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from leafwise.runtime.contracts import Check, Limits, Program, SandboxLevel, Status
 from leafwise.runtime.errors import SandboxBrokenError, SandboxError, SandboxUnavailableError
 from leafwise.runtime.sandbox import corpus_judge, open_sandbox, probe_layers
+from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, Status
 
 pytestmark = pytest.mark.sandbox
 LEVELS = [SandboxLevel.FULL, SandboxLevel.LANDLOCK, SandboxLevel.NONE]
@@ -88,7 +88,7 @@ def test_a_worker_that_dies_is_replaced(level: SandboxLevel) -> None:
 
 PARENT = """
 import sys, threading, time
-from leafwise.runtime.contracts import Limits, Program, SandboxLevel
+from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel
 from leafwise.runtime.sandbox import open_sandbox
 sandbox = open_sandbox(SandboxLevel(sys.argv[1]), workers=1)
 endless = Program(source="while True: pass"), Limits(cpu_seconds=60, wall_seconds=60)

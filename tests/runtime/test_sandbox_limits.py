@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from sandbox_levels import open_or_skip
 
-from leafwise.runtime.contracts import Check, Limits, Program, SandboxLevel, Status
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
+from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, Status
 
 pytestmark = pytest.mark.sandbox
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from leafwise.runtime.contracts import Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.errors import SandboxError
 from leafwise.runtime.sandbox import Sandbox
+from leafwise.runtime.sandbox_contracts import Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox_scripted import ScriptedSandbox
 
 PASSED = Verdict(status=Status.PASSED, level=SandboxLevel.SCRIPTED)

@@ -40,6 +40,6 @@ shipped = array.array("i", ancillary[0][2])[0]
 setup = json.loads(os.pread(shipped, os.fstat(shipped).st_size, 0))
 os.close(shipped)
 sys.meta_path.insert(0, _Shipped(setup["sources"]))
-from leafwise.runtime.sandbox_zygote import serve  # noqa: E402
+from leafwise.runtime.inside_zygote import serve  # noqa: E402
 
 serve(control, setup["config"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from leafwise.runtime.sandbox_bubblewrap import library_roots
+from leafwise.runtime.layer_bubblewrap import library_roots
 
 _SKIPPED = ("site-packages", "dist-packages")
 

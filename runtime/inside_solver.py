@@ -18,8 +18,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from leafwise.runtime.sandbox_codec import MUTABLE, Codec, Tree, UncrossableError
-from leafwise.runtime.sandbox_wire import Link
+from leafwise.runtime.inside_codec import MUTABLE, Codec, Tree, UncrossableError
+from leafwise.runtime.inside_wire import Link
 
 FILENAME = "solution.py"
 _MAX_CONSTANT = 10_000

@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from leafwise.runtime.sandbox_layers import Layers, die_with_parent, undumpable
-from leafwise.runtime.sandbox_solver import run_solver
-from leafwise.runtime.sandbox_tester import run_tester
-from leafwise.runtime.sandbox_wire import Link, LinkBrokenError
+from leafwise.runtime.inside_solver import run_solver
+from leafwise.runtime.inside_tester import run_tester
+from leafwise.runtime.inside_walls import Layers, die_with_parent, undumpable
+from leafwise.runtime.inside_wire import Link, LinkBrokenError
 
 _WARM = (
     "abc array base64 bisect calendar cmath collections contextlib copy csv dataclasses datetime decimal difflib enum "

@@ -16,8 +16,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from leafwise.runtime.sandbox_codec import MUTABLE, Codec, MalformedError, Tree, UncrossableError, restore
-from leafwise.runtime.sandbox_wire import Link, LinkBrokenError
+from leafwise.runtime.inside_codec import MUTABLE, Codec, MalformedError, Tree, UncrossableError, restore
+from leafwise.runtime.inside_wire import Link, LinkBrokenError
 
 _CANNOT_LEAK = (StopIteration, StopAsyncIteration, GeneratorExit)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leafwise.runtime.sandbox_codec import MAX_TEXT, Codec, MalformedError, UncrossableError, restore
+from leafwise.runtime.inside_codec import MAX_TEXT, Codec, MalformedError, UncrossableError, restore
 
 CODEC = Codec()
 

@@ -2,7 +2,7 @@
 
 Default deny: a call that is not named here fails with EPERM. `build` needs `pyseccomp` (libseccomp) and runs at
 development time only; the result is kept in the repository as BPF, and a test builds it anew and compares. Loading
-needs one `prctl` and no library (`sandbox_layers`).
+needs one `prctl` and no library (`inside_walls`).
 
 Two variants: `full` for use inside bubblewrap, where files can be changed in the scratch directory only, and `reader`,
 without namespaces, which has no call that changes a file (Landlock does not cover chmod, utime or setxattr).
@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from leafwise.runtime.sandbox_layers import OWN_PID
+from leafwise.runtime.inside_walls import OWN_PID
 
 Variant = Literal["full", "reader"]
 ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}

@@ -15,8 +15,8 @@ import time
 import types
 from typing import Any
 
-from leafwise.runtime.sandbox_remote import LoadError, Remote, Solver, SolverLost
-from leafwise.runtime.sandbox_wire import Link
+from leafwise.runtime.inside_remote import LoadError, Remote, Solver, SolverLost
+from leafwise.runtime.inside_wire import Link
 
 MAX_SHOWN = 1000
 _PRELOADED = (

@@ -8,8 +8,8 @@ import struct
 
 import pytest
 
-from leafwise.runtime import seccomp
-from leafwise.runtime.sandbox_layers import OWN_PID
+from leafwise.runtime import seccomp_rules
+from leafwise.runtime.inside_walls import OWN_PID
 
 pyseccomp = pytest.importorskip("pyseccomp")
 BUILT_WITH = (2, 5)
@@ -29,14 +29,14 @@ def libseccomp_version() -> tuple[int, int]:
 def stored(variant: str, architecture: str) -> bytes:
     from importlib import resources
 
-    return resources.files("leafwise.runtime").joinpath(seccomp.filter_name(variant, architecture)).read_bytes()  # type: ignore[arg-type]
+    return resources.files("leafwise.runtime").joinpath(seccomp_rules.filter_name(variant, architecture)).read_bytes()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("variant", "architecture"), EVERY)
-def test_stored_filter_is_what_the_list_gives(variant: seccomp.Variant, architecture: str) -> None:
+def test_stored_filter_is_what_the_list_gives(variant: seccomp_rules.Variant, architecture: str) -> None:
     if libseccomp_version() != BUILT_WITH:
         pytest.skip(f"the filters were built with libseccomp {BUILT_WITH}; others may order instructions differently")
-    assert seccomp.build(variant, architecture) == stored(variant, architecture)
+    assert seccomp_rules.build(variant, architecture) == stored(variant, architecture)
 
 
 def decide(program: bytes, architecture: int, number: int, *args: int) -> int:
