@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, Generic, TypeVar
@@ -27,6 +28,7 @@ class Handle(Generic[Item, Outcome]):
         self._watchers: list[tuple[Callable[[Item], None], Callable[[Outcome | Exception], None]]] = []
         self.cancel_event = threading.Event()
         """Set by `cancel`; for those who work."""
+        self._on_cancel: list[Callable[[], None]] = []
 
     # for those who wait
 
@@ -50,7 +52,19 @@ class Handle(Generic[Item, Outcome]):
 
     def cancel(self) -> None:
         """Ask the work to end as soon as it can; `result()` says what came of it."""
-        self.cancel_event.set()
+        with self._changed:
+            self.cancel_event.set()
+            callbacks, self._on_cancel = self._on_cancel, []
+        for callback in callbacks:
+            callback()
+
+    def when_cancelled(self, callback: Callable[[], None]) -> None:
+        """Be called once, in the thread that cancels; now, if that has happened. For those who work."""
+        with self._changed:
+            if not self.cancel_event.is_set():
+                self._on_cancel.append(callback)
+                return
+        callback()
 
     @property
     def cancelled(self) -> bool:
@@ -98,11 +112,24 @@ class Handle(Generic[Item, Outcome]):
         return self._await().__await__()
 
     async def _await(self) -> Outcome:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def end() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def wake(_: Outcome | Exception) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime
+                loop.call_soon_threadsafe(end)
+
+        self.watch(lambda _: None, wake)
         try:
-            return await asyncio.to_thread(self.result)
+            await ended
         except asyncio.CancelledError:
             self.cancel()
             raise
+        return self.result()
 
     def _wait_for(self, index: int) -> bool:
         """Wait until item `index` is there; False if the work ended before it."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import builtins
 import sys
-import threading
 import types
+from _thread import RLock  # `threading` would cost every fork
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +37,7 @@ class Solver:
         self.lost = ""
         self.describing = False
         self._link = link
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._functions: list[Callable[..., Any]] = []
         self._codec = Codec(self._refer, self._resolve)
         self._errors: dict[str, type[BaseException]] = {}

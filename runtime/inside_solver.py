@@ -12,6 +12,7 @@ import gc
 import io
 import linecache
 import operator
+import os
 import socket
 import sys
 import types
@@ -180,17 +181,17 @@ def _line(error: BaseException) -> int | None:
     return line
 
 
-def run_solver(source: str, end: socket.socket) -> None:
-    """Load the candidate, say how that went, then answer until the tester is gone."""
-    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
-    sys.stdout, sys.stderr = _stream(1), _stream(2)
-    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
-    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # usually put there by `site`, which does not run in here
+def run_solver(source: bytes, end: socket.socket) -> None:
+    """Load the candidate, say how that went, then answer until the tester is gone.
+
+    Raises:
+        LinkBrokenError: the tester is gone: the usual end.
+    """
     gc.enable()
     printed = sys.stdout
     link = Link(end)
     solver = _Solver(link)
-    loaded = solver.load(source)
+    loaded = solver.load(source.decode("utf-8", "surrogatepass"))
     try:
         link.send(loaded)
     except ValueError:  # constants of many megabytes: leave them out
@@ -204,7 +205,43 @@ def run_solver(source: str, end: socket.socket) -> None:
             link.send(_TOO_LONG)
 
 
+def prepare(output: int) -> None:
+    """Make what every solver needs, once, in the zygote: standard streams, and the names that `site` would give.
+
+    Args:
+        output: a pipe. Solvers print to one: a stream that is made on another kind of file would remember that.
+    """
+    kept = os.dup(1)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
+    sys.stdout, sys.stderr = _stream(1), _stream(2)
+    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)
+    os.dup2(kept, 1)
+    os.close(kept)
+    _rehearse()
+
+
 def _stream(fd: int) -> io.TextIOWrapper:
-    """A text stream made after the fork: the zygote's own ones still think that they write to /dev/null."""
     raw = io.BufferedWriter(io.FileIO(fd, "w", closefd=False))
     return io.TextIOWrapper(raw, "utf-8", "backslashreplace", line_buffering=True)
+
+
+_REHEARSED = "from typing import List\ndef f(xs: List[int], n=1):\n    return [x + n for x in xs]\n"
+
+
+def _rehearse() -> None:
+    """Go through the motions on a fixed text, so that what Python learns by running code is there before the fork."""
+    ours, theirs = socket.socketpair()
+    solver_side, tester_side = Link(ours), Link(theirs)
+    for _ in range(20):
+        solver = _Solver(solver_side)
+        loaded = solver.load(_REHEARSED)
+        function = {"own": loaded["names"]["f"]["ref"]["id"]}
+        for args in ([[1, 2, 3]], [[1.5], 2], [["a"], "b"]):
+            tester_side.send({"op": "call", "args": [function, *args]})
+            solver_side.send(solver.answer(solver_side.receive()))
+            tester_side.receive()
+    ours.close()
+    theirs.close()

@@ -10,14 +10,18 @@ import builtins
 import gc
 import json
 import os
+import socket
 import sys
 import time
 import types
 from typing import Any
 
+from leafwise.runtime.inside_child import content
 from leafwise.runtime.inside_remote import LoadError, Remote, Solver, SolverLost
 from leafwise.runtime.inside_wire import Link
 
+DONE = b"done"
+"""What the zygote hears when a program has been judged."""
 MAX_SHOWN = 1000
 _PRELOADED = (
     "collections",
@@ -34,9 +38,28 @@ _PRELOADED = (
 )
 
 
-def run_tester(job: Any, link: Link, verdict: int) -> None:
-    """Wait for the candidate, try the checks, and write what came out, one JSON line per message, to `verdict`."""
+def keep_testing(control: socket.socket) -> None:
+    """Judge the programs that the zygote hands over, one after the other, until it hangs up.
+
+    Args:
+        control: gives a message with three descriptors per program (checks, verdict, socket to the solver), and takes
+            `DONE` after each.
+    """
     gc.enable()
+    while True:
+        _, fds, _, _ = socket.recv_fds(control, 16, 3)
+        if len(fds) != 3:
+            return
+        checks, verdict, link = fds
+        job = json.loads(content(checks))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, link) as end:
+            judge(job, Link(end), verdict)
+        os.close(verdict)
+        control.send(DONE)
+
+
+def judge(job: Any, link: Link, verdict: int) -> None:
+    """Wait for the candidate, try the checks, and write what came out, one JSON line per message, to `verdict`."""
     solver = Solver(link)
     tester = _Tester(job, solver, verdict)
     try:

@@ -10,6 +10,8 @@ from typing import Any
 MAX_MESSAGE = 16 << 20
 """Longest message, in bytes."""
 _HEAD = struct.Struct("<I")
+_READ = 1 << 16
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class LinkBrokenError(Exception):
@@ -17,10 +19,15 @@ class LinkBrokenError(Exception):
 
 
 class Link:
-    """One end of a socket pair that carries JSON messages."""
+    """One end of a socket pair that carries JSON messages.
+
+    Args:
+        end: a connected stream socket.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._rest = b""
 
     def send(self, message: Any) -> None:
         """Send one message.
@@ -29,7 +36,7 @@ class Link:
             LinkBrokenError: nobody reads any more.
             ValueError: the message is longer than `MAX_MESSAGE`.
         """
-        data = json.dumps(message, separators=(",", ":")).encode()
+        data = _encode(message).encode()
         if len(data) > MAX_MESSAGE:
             raise ValueError(f"message of {len(data)} bytes")
         try:
@@ -43,23 +50,33 @@ class Link:
         Raises:
             LinkBrokenError: the other side is gone, or what came is no message.
         """
-        (size,) = _HEAD.unpack(self._exactly(_HEAD.size))
+        data = self._rest
+        while len(data) < _HEAD.size:
+            data += self._some(_READ)
+        (size,) = _HEAD.unpack_from(data)
         if size > MAX_MESSAGE:
             raise LinkBrokenError(f"message of {size} bytes")
+        end = _HEAD.size + size
+        if len(data) < end:
+            data = self._until(end, data)
+        self._rest = data[end:]
         try:
-            return json.loads(self._exactly(size))
+            return json.loads(str(data[_HEAD.size : end], "utf-8"))
         except (ValueError, RecursionError) as error:
             raise LinkBrokenError("not JSON") from error
 
-    def _exactly(self, size: int) -> bytes:
-        parts = []
-        while size:
-            try:
-                part = self._end.recv(min(size, 1 << 20))
-            except OSError as error:
-                raise LinkBrokenError(str(error)) from error
-            if not part:
-                raise LinkBrokenError("closed")
-            parts.append(part)
-            size -= len(part)
+    def _until(self, size: int, data: bytes) -> bytes:
+        parts, missing = [data], size - len(data)
+        while missing > 0:
+            parts.append(self._some(min(max(missing, _READ), 1 << 20)))
+            missing -= len(parts[-1])
         return b"".join(parts)
+
+    def _some(self, most: int) -> bytes:
+        try:
+            part = self._end.recv(most)
+        except OSError as error:
+            raise LinkBrokenError(str(error)) from error
+        if not part:
+            raise LinkBrokenError("closed")
+        return part

@@ -27,14 +27,9 @@ class Flight(Generation):
         """Done when the process took or refused it; until then nobody has this handle."""
         self.again = False
         """Whether it was submitted to a second process."""
-        self._on_cancel = on_cancel
+        self.when_cancelled(on_cancel)
         self._submitted = time.monotonic()
         self._delay = 0.0
-
-    def cancel(self) -> None:
-        """See `Handle.cancel`."""
-        super().cancel()
-        self._on_cancel()
 
     def accept(self) -> None:
         """The process took it."""

@@ -1,4 +1,4 @@
-"""How a worker is put into bubblewrap's namespaces."""
+"""Layer: bubblewrap's namespaces, made from outside; `layer_namespaces` tries them from inside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shutil
 import sys
 import sysconfig
 from pathlib import Path
+
+from leafwise.runtime.layer_namespaces import HOSTNAME
 
 SCRATCH = "/scratch"
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
@@ -59,7 +61,7 @@ def command(bwrap: str, environment: dict[str, str]) -> list[str]:
     zygote, which mounts the size-limited scratch directory and whose children drop it.
     """
     line = [bwrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1"]
-    line += ["--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "sandbox"]
+    line += ["--uid", _NOBODY, "--gid", _NOBODY, "--hostname", HOSTNAME]
     line += ["--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"]
     roots = library_roots()
     for root in roots:

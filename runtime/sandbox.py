@@ -10,13 +10,24 @@ import logging
 import platform
 import sys
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.errors import SandboxUnavailableError
-from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, Status, Verdict
+from leafwise.runtime.sandbox_contracts import (
+    Check,
+    CheckResult,
+    Limits,
+    Program,
+    SandboxLevel,
+    SandboxOptions,
+    Status,
+    Verdict,
+)
 
 if TYPE_CHECKING:
+    from leafwise.runtime.handle import Handle
     from leafwise.runtime.sandbox_pool import ProcessSandbox
 
 _log = logging.getLogger(__name__)
@@ -31,13 +42,31 @@ class Sandbox(Protocol):
         """How strongly programs are contained; also written into every verdict."""
         ...
 
-    def run(self, program: Program, limits: Limits = Limits(), cancel: threading.Event | None = None) -> Verdict:  # noqa: B008
-        """Run a program and its checks.
+    def submit(self, program: Program, limits: Limits = Limits()) -> Handle[CheckResult, Verdict]:  # noqa: B008
+        """Have a program run when its turn comes, first come, first served.
+
+        Blocks while the queue of waiting programs is full, so that callers can't outrun the workers.
 
         Args:
             program: what to run.
             limits: what it may use.
-            cancel: when set, the program is killed and the verdict is `Status.TIMEOUT` with detail "cancelled".
+
+        Returns:
+            `result()` or `await` give the verdict or raise `SandboxError`; `cancel()` kills the program, and the
+            verdict is then `Status.TIMEOUT` with detail "cancelled". There are no items.
+
+        Raises:
+            SandboxError: the sandbox is closed.
+        """
+        ...
+
+    def run(self, program: Program, limits: Limits = Limits(), cancel: threading.Event | None = None) -> Verdict:  # noqa: B008
+        """Run a program and its checks, and wait for it.
+
+        Args:
+            program: what to run.
+            limits: what it may use.
+            cancel: when set, the program is killed as by `Handle.cancel`.
 
         Returns:
             The verdict. A program that fails, crashes, hangs or attacks is a value.
@@ -65,13 +94,16 @@ class LayerReport(Contract):
     """What to do about it; empty when there is nothing to do."""
 
 
-def open_sandbox(level: SandboxLevel | None = None, *, workers: int | None = None) -> ProcessSandbox:
+def open_sandbox(
+    level: SandboxLevel | None = None, *, workers: int | None = None, allow_imports: Sequence[str] = ()
+) -> ProcessSandbox:
     """Start the sandbox.
 
     Args:
         level: None takes the best of full and landlock that works here, found by starting it; a fall-back to landlock
             logs one warning. `none` must be asked for, and warns each time.
         workers: programs that run at once; None is one per core.
+        allow_imports: installed packages that programs may import beside the standard library.
 
     Returns:
         A `Sandbox` that is also a context manager.
@@ -87,13 +119,14 @@ def open_sandbox(level: SandboxLevel | None = None, *, workers: int | None = Non
 
     if level is SandboxLevel.NONE:
         _log.warning("sandbox level none: programs run with resource limits only and can reach your files and network")
+    imports = tuple(allow_imports)
     if level is not None:
-        return open_checked(level, workers)
+        return open_checked(SandboxOptions(level=level, allow_imports=imports), workers)
     try:
-        return open_checked(SandboxLevel.FULL, workers)
+        return open_checked(SandboxOptions(level=SandboxLevel.FULL, allow_imports=imports), workers)
     except SandboxUnavailableError as full:
         try:
-            sandbox = open_checked(SandboxLevel.LANDLOCK, workers)
+            sandbox = open_checked(SandboxOptions(level=SandboxLevel.LANDLOCK, allow_imports=imports), workers)
         except SandboxUnavailableError as landlock:
             message = f"no sandbox works here: {full.message}; {landlock.message}"
             raise SandboxUnavailableError(message, hint=f"{full.hint}; {landlock.hint}") from full

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,6 +21,19 @@ class SandboxLevel(StrEnum):
     """Resource limits only: for trusted programs, on explicit request."""
     SCRIPTED = "scripted"
     """Nothing is run: the scripted sandbox of the tests."""
+
+
+class SandboxOptions(Contract):
+    """What a sandbox is made of."""
+
+    level: SandboxLevel
+    """How strongly programs are contained."""
+    allow_imports: tuple[str, ...] = ()
+    """Installed packages, with what they need, that programs may import beside the standard library: read-only, and
+    imported before the first program runs. Anything a package holds can be read by every program.
+    """
+    without: frozenset[Literal["landlock", "seccomp"]] = frozenset()
+    """Layers to leave out, to measure what each is worth. Never for programs that nobody trusts."""
 
 
 class Limits(Contract):

@@ -8,7 +8,6 @@ import json
 import os
 import select
 import socket
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,6 @@ from leafwise.runtime.sandbox_contracts import Limits
 GRACE_SECONDS = 5.0
 """How much longer than the wall-clock limit the supervisor waits for the zygote's word."""
 _READ = 1 << 18
-_CANCEL_POLL_SECONDS = 0.05
 _MESSAGE_BYTES = 40_000
 """Longest honest message of the tester: observed value, error and names, escaped."""
 
@@ -66,7 +64,7 @@ class Job:
         for fd in self._open:
             os.close(fd)
 
-    def wait(self, control: socket.socket, cancel: threading.Event | None) -> Outcome:
+    def wait(self, control: socket.socket) -> Outcome:
         """Collect output and verdict until the zygote reports the end.
 
         Raises:
@@ -76,7 +74,7 @@ class Job:
             self._open.remove(fd)
             os.close(fd)
         start = time.monotonic()
-        report = self._collect(control, cancel, start + self.limits.wall_seconds + GRACE_SECONDS)
+        report = self._collect(control, start + self.limits.wall_seconds + GRACE_SECONDS)
         self._drain(self._output)
         self._drain(self._verdict_out)
         if report.get("broken"):
@@ -87,17 +85,11 @@ class Job:
             report, self._messages(), text[: self.limits.output_chars], cut, seconds=time.monotonic() - start
         )
 
-    def _collect(self, control: socket.socket, cancel: threading.Event | None, deadline: float) -> dict[str, Any]:
+    def _collect(self, control: socket.socket, deadline: float) -> dict[str, Any]:
         poll = select.poll()
         for fd in (control.fileno(), self._output, self._verdict_out):
             poll.register(fd, select.POLLIN)
-        told = False
         while (left := deadline - time.monotonic()) > 0:
-            if cancel is not None and not told:
-                left = min(left, _CANCEL_POLL_SECONDS)
-                if cancel.is_set():
-                    told = True
-                    control.send(b"cancel")
             for fd, _ in poll.poll(left * 1000):
                 if fd == control.fileno():
                     return self._report(control)

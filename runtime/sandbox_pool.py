@@ -1,24 +1,25 @@
-"""The real sandbox: a pool of workers, and verdicts from what they report."""
+"""The real sandbox: a bounded queue of programs, and threads with one worker each that take from it."""
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import queue
-import signal
 import threading
-import weakref
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
-
-from pydantic import ValidationError
+from collections import deque
 
 from leafwise.runtime.errors import SandboxBrokenError, SandboxError, SandboxUnavailableError
+from leafwise.runtime.handle import Handle
 from leafwise.runtime.layer_bubblewrap import unprivileged_user
-from leafwise.runtime.sandbox_contracts import CheckResult, Limits, Program, SandboxLevel, Status, Verdict
-from leafwise.runtime.sandbox_job import Outcome
+from leafwise.runtime.sandbox_contracts import (
+    CheckResult,
+    Limits,
+    Program,
+    SandboxLevel,
+    SandboxOptions,
+    Status,
+    Verdict,
+)
+from leafwise.runtime.sandbox_verdict import verdict_of
 from leafwise.runtime.sandbox_worker import Worker
 
 _DEFAULT_LIMITS = Limits()
@@ -26,74 +27,131 @@ _TRIES = 2
 _CANCEL_POLL_SECONDS = 0.05
 
 
+class _Task:
+    """A program in the queue or in a worker."""
+
+    def __init__(self, program: Program, limits: Limits, level: SandboxLevel) -> None:
+        self.program = program
+        self.limits = limits
+        self.handle: Handle[CheckResult, Verdict] = Handle()
+        self._level = level
+        self._worker: Worker | None = None
+        self._lock = threading.Lock()
+
+    def cancel(self) -> None:
+        """End the program if it runs, else give its verdict now."""
+        with self._lock:
+            if self._worker is not None:
+                self._worker.cancel()
+            else:
+                self.handle.finish(Verdict(status=Status.TIMEOUT, detail="cancelled", level=self._level))
+
+    def run(self, worker: Worker) -> tuple[Verdict | None, bool]:
+        """Run it in a worker.
+
+        Returns:
+            The verdict, None if it was cancelled before; and whether the worker can go on.
+
+        Raises:
+            SandboxBrokenError: the worker broke.
+        """
+        with self._lock:
+            if self.handle.done:
+                return None, True
+            self._worker = worker
+            if self.handle.cancelled:
+                worker.cancel()
+        try:
+            outcome = worker.run(self.program, self.limits)
+        finally:
+            with self._lock:
+                self._worker = None
+        return verdict_of(self.program, self.limits, outcome, self._level), outcome.report["clean"]
+
+
 class ProcessSandbox:
-    """A pool of workers at one level; a context manager. `run` may be called from any number of threads.
+    """A pool of workers; a context manager. Programs may be given from any number of threads.
 
     Args:
-        level: full, landlock or none.
+        options: the level, and what is let in or left out.
         workers: programs that run at once; None is one per core.
+        waiting: programs that may wait for a worker; `submit` blocks while so many do.
 
     Raises:
         SandboxUnavailableError: the first worker did not start.
     """
 
-    def __init__(self, level: SandboxLevel, workers: int | None = None) -> None:
-        self._level = level
-        self._closed = False
-        self._free = threading.Semaphore(workers or len(os.sched_getaffinity(0)))
-        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
-        self._busy: set[Worker] = set()
-        self._lock = threading.Condition()
-        self._starter = _Starter()
-        self._at_exit = _close_at_exit(self)
+    def __init__(self, options: SandboxOptions, workers: int | None = None, *, waiting: int = 1024) -> None:
+        self._options = options
         self._user = unprivileged_user()
+        self._waiting: deque[_Task] = deque()
+        self._most_waiting = waiting
+        self._changed = threading.Condition()
+        self._closed = False
+        self._layers: tuple[str, ...] = ()
+        self._runners = [_Runner(self) for _ in range(workers or len(os.sched_getaffinity(0)))]
+        atexit.register(self.close)
+        self._runners[0].start(warm := Handle[None, Worker]())
         try:
-            self._idle.put(self._first_worker())
+            self._layers = warm.result().layers
         except BaseException:
             self.close()
             raise
+        for runner in self._runners[1:]:
+            runner.start()
 
     @property
     def level(self) -> SandboxLevel:
         """How strongly programs are contained."""
-        return self._level
+        return self._options.level
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that are on, in the order in which a program's process puts them up."""
+        return self._layers
+
+    def submit(self, program: Program, limits: Limits = _DEFAULT_LIMITS) -> Handle[CheckResult, Verdict]:
+        """Have a program run; see `Sandbox.submit`."""
+        task = _Task(program, limits, self.level)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._most_waiting)
+            if self._closed:
+                raise SandboxError("the sandbox is closed")
+            self._waiting.append(task)
+            self._changed.notify_all()
+        task.handle.when_cancelled(task.cancel)
+        return task.handle
 
     def run(self, program: Program, limits: Limits = _DEFAULT_LIMITS, cancel: threading.Event | None = None) -> Verdict:
         """Run a program and its checks; see `Sandbox.run`."""
-        while not self._free.acquire(timeout=None if cancel is None else _CANCEL_POLL_SECONDS):
-            if cancel is not None and cancel.is_set():
-                return Verdict(status=Status.TIMEOUT, detail="cancelled", level=self._level)
+        handle = self.submit(program, limits)
         try:
-            return self._run(program, limits, cancel)
-        finally:
-            self._free.release()
-
-    def _run(self, program: Program, limits: Limits, cancel: threading.Event | None) -> Verdict:
-        for left in reversed(range(_TRIES)):
-            worker = self._take()
-            outcome = None
-            try:
-                outcome = worker.run(program, limits, cancel)
-                return _verdict(program, limits, outcome, self._level)
-            except SandboxBrokenError:
-                if not left or self._closed:
-                    raise
-            finally:
-                self._give_back(worker, outcome is not None and outcome.report["clean"])
-        raise AssertionError("unreachable")
+            while cancel is not None:
+                try:
+                    return handle.result(_CANCEL_POLL_SECONDS)
+                except TimeoutError:
+                    if cancel.is_set():
+                        handle.cancel()
+                        break
+            return handle.result()
+        except BaseException:
+            handle.cancel()
+            raise
 
     def close(self) -> None:
         """Kill all workers and wait until they are gone. Closing twice is fine."""
-        with self._lock:
+        with self._changed:
             self._closed = True
-            for worker in self._busy:
-                worker.interrupt()
-            self._lock.wait_for(lambda: not self._busy)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().kill()
-        self._starter.close()
-        atexit.unregister(self._at_exit)
+            waiting = [*self._waiting]
+            self._waiting.clear()
+            self._changed.notify_all()
+        for task in waiting:
+            task.handle.finish(SandboxError("the sandbox was closed before the program's turn"))
+        for runner in self._runners:
+            runner.interrupt()
+        for runner in self._runners:
+            runner.join()
+        atexit.unregister(self.close)
 
     def __enter__(self) -> ProcessSandbox:
         return self
@@ -101,134 +159,105 @@ class ProcessSandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _first_worker(self) -> Worker:
-        try:
-            return self._new_worker()
-        except SandboxUnavailableError:
-            if self._user is None:
-                raise
-        self._user = None  # some systems let only root make namespaces
-        return self._new_worker()
+    # for the runners
 
-    def _new_worker(self) -> Worker:
-        worker = Worker(self._level, self._user)
-        self._starter.call(worker.start)
-        return worker
+    def new_worker(self) -> Worker:
+        """Start a worker, for the calling thread.
 
-    def _take(self) -> Worker:
-        if self._closed:
-            raise SandboxError("the sandbox is closed")
-        try:
-            worker = self._idle.get_nowait()
-        except queue.Empty:
-            worker = self._new_worker()
-        with self._lock:
-            if not self._closed:
-                self._busy.add(worker)
-                return worker
-        worker.kill()
-        raise SandboxError("the sandbox is closed")
+        Raises:
+            SandboxUnavailableError: it did not start.
+        """
+        if self._user is not None:
+            try:
+                return Worker(self._options, self._user)
+            except SandboxUnavailableError:
+                self._user = None  # some systems let only root make namespaces
+        return Worker(self._options, None)
 
-    def _give_back(self, worker: Worker, reusable: bool) -> None:
-        with self._lock:
-            if reusable and not self._closed:
-                self._busy.discard(worker)
-                self._idle.put(worker)
-                return
-        worker.kill()
-        with self._lock:
-            self._busy.discard(worker)
-            self._lock.notify_all()
+    def next_task(self) -> _Task | None:
+        """Wait for a program to run; None when the sandbox is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting)
+            if self._closed:
+                return None
+            self._changed.notify_all()
+            return self._waiting.popleft()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
 
 
-class _Starter:
-    """One thread that starts every worker: bubblewrap dies with the thread that started it, so that one must stay."""
+class _Runner:
+    """A thread with a worker: bubblewrap dies with the thread that started it, so the two stay together."""
 
-    def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Future[None]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="leafwise-sandbox-starter", daemon=True)
+    def __init__(self, pool: ProcessSandbox) -> None:
+        self._pool = pool
+        self._worker: Worker | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, warm: Handle[None, Worker] | None = None) -> None:
+        """Begin to take programs; the worker starts with the first one, or now if somebody waits for it."""
+        self._thread = threading.Thread(target=self._work, args=(warm,), name="leafwise-sandbox", daemon=True)
         self._thread.start()
 
-    def call(self, start: Callable[[], None]) -> None:
-        done: Future[None] = Future()
-        self._jobs.put((start, done))
-        done.result()
+    def interrupt(self) -> None:
+        """End what the worker does, if there is one."""
+        if (worker := self._worker) is not None:
+            worker.interrupt()
 
-    def close(self) -> None:
-        self._jobs.put(None)
-        self._thread.join()
+    def join(self) -> None:
+        """Wait until thread and worker are gone."""
+        if self._thread is not None:
+            self._thread.join()
 
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            start, done = job
+    def _work(self, warm: Handle[None, Worker] | None) -> None:
+        try:
+            if warm is not None and not self._warm_up(warm):
+                return
+            while (task := self._pool.next_task()) is not None:
+                self._serve(task)
+        finally:
+            self._drop()
+
+    def _warm_up(self, warm: Handle[None, Worker]) -> bool:
+        try:
+            self._worker = self._pool.new_worker()
+        except Exception as error:  # whoever waits has to hear of it
+            warm.finish(error)
+            return False
+        warm.finish(self._worker)
+        return True
+
+    def _serve(self, task: _Task) -> None:
+        try:
+            verdict = self._verdict(task)
+        except Exception as error:  # whoever waits has to hear of it
+            task.handle.finish(error)
+        else:
+            if verdict is not None:
+                task.handle.finish(verdict)
+
+    def _verdict(self, task: _Task) -> Verdict | None:
+        for left in reversed(range(_TRIES)):
+            if self._worker is None:
+                self._worker = self._pool.new_worker()
+            if self._pool.closed:
+                break
+            reusable = False
             try:
-                start()
-            except BaseException as error:  # handed to the thread that asked
-                done.set_exception(error)
-            else:
-                done.set_result(None)
+                verdict, reusable = task.run(self._worker)
+                return verdict
+            except SandboxBrokenError:
+                if not left or self._pool.closed:
+                    raise
+            finally:
+                if not reusable:
+                    self._drop()
+        raise SandboxError("the sandbox was closed")
 
-
-def _close_at_exit(sandbox: ProcessSandbox) -> Callable[[], None]:
-    alive = weakref.ref(sandbox)
-
-    def close() -> None:
-        if (still := alive()) is not None:
-            still.close()
-
-    return atexit.register(close)
-
-
-def _verdict(program: Program, limits: Limits, outcome: Outcome, level: SandboxLevel) -> Verdict:
-    said: dict[str, Any] = {}
-    checks: list[CheckResult] = []
-    for message in outcome.messages:
-        if "check" in message and len(checks) < len(program.checks):
-            with contextlib.suppress(ValidationError):
-                checks.append(CheckResult.model_validate(message["check"]))
-        said |= message
-    status, detail = _status(program, limits, outcome, said, checks)
-    return Verdict(
-        status=status,
-        checks=tuple(checks),
-        detail=detail,
-        output=outcome.output,
-        output_cut=outcome.output_cut,
-        seconds=outcome.seconds,
-        cpu_seconds=outcome.report["cpu"],
-        level=level,
-    )
-
-
-def _status(
-    program: Program, limits: Limits, outcome: Outcome, said: dict[str, Any], checks: list[CheckResult]
-) -> tuple[Status, str]:
-    report = outcome.report
-    if report["reason"] == "cancelled":
-        return Status.TIMEOUT, "cancelled"
-    if report["reason"] == "wall":
-        return Status.TIMEOUT, f"wall-clock limit of {limits.wall_seconds:g} s reached"
-    if report["reason"] == "cpu" or -signal.SIGXCPU in (report["solver"], report["tester"]):
-        return Status.TIMEOUT, f"CPU limit of {limits.cpu_seconds:g} s reached"
-    if "load_error" in said:
-        error, line = str(said["load_error"]), f"line {said.get('line')}"
-        return Status.LOAD_ERROR, error if said.get("line") is None or line in error else f"{error} ({line})"
-    if "lost" in said:
-        where = f"during check {said.get('at')}" if said.get("loaded") else "while it was loaded"
-        return Status.CRASHED, f"the program ended {where}: {_how(report['solver'], str(said['lost']))}"
-    if not said.get("end"):
-        return Status.CRASHED, f"the process of the checks ended early: {_how(report['tester'], '')}"
-    expected = len(program.checks)
-    complete = len(checks) == expected
-    if complete and all(check.passed for check in checks) and not said.get("setup"):
-        return Status.PASSED, ""
-    return Status.FAILED, str(said.get("setup") or f"{sum(c.passed for c in checks)} of {expected} checks passed")
-
-
-def _how(status: int | None, otherwise: str) -> str:
-    """An exit status in words; a killed solver may only have been killed because the tester had given it up."""
-    if status is not None and status < 0 and status != -signal.SIGKILL:
-        return f"signal {signal.Signals(-status).name}"
-    if status is not None and status >= 0:
-        return f"exit status {status}"
-    return otherwise or "killed"
+    def _drop(self) -> None:
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None

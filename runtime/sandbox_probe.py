@@ -10,7 +10,7 @@ from leafwise.runtime.errors import SandboxUnavailableError
 from leafwise.runtime.layer_bubblewrap import find_bubblewrap
 from leafwise.runtime.layer_landlock import landlock_abi
 from leafwise.runtime.sandbox import LayerReport
-from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, Status
+from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, SandboxOptions, Status
 from leafwise.runtime.sandbox_pool import ProcessSandbox
 
 _INSTALL = "install bubblewrap: apt install bubblewrap, dnf install bubblewrap, or pacman -S bubblewrap"
@@ -47,16 +47,16 @@ def holes(level):
 """
 
 
-def open_checked(level: SandboxLevel, workers: int | None) -> ProcessSandbox:
+def open_checked(options: SandboxOptions, workers: int | None) -> ProcessSandbox:
     """Start the sandbox at a level and have a small hostile program try its walls.
 
     Raises:
         SandboxUnavailableError: it did not start, or a wall has a hole.
     """
-    if level is SandboxLevel.LANDLOCK and not landlock_abi():
+    if options.level is SandboxLevel.LANDLOCK and not landlock_abi():
         raise SandboxUnavailableError("the kernel has no Landlock", hint=_LANDLOCK)
     try:
-        sandbox = ProcessSandbox(level, workers)
+        sandbox = ProcessSandbox(options, workers)
     except SandboxUnavailableError as error:
         raise SandboxUnavailableError(error.message, hint=error.hint or remedy(error.message)) from error
     try:
@@ -140,7 +140,7 @@ def _seccomp() -> LayerReport:
 def _level_report(level: SandboxLevel) -> LayerReport:
     name = f"level {level.value}"
     try:
-        open_checked(level, 1).close()
+        open_checked(SandboxOptions(level=level), 1).close()
     except SandboxUnavailableError as error:
         return LayerReport(name=name, available=False, detail=error.message, remedy=error.hint)
     return LayerReport(name=name, available=True, detail="started, and a small hostile program found no hole")

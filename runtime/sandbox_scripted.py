@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from leafwise.runtime.errors import SandboxError
-from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel, Verdict
+from leafwise.runtime.handle import Handle
+from leafwise.runtime.sandbox_contracts import CheckResult, Limits, Program, SandboxLevel, Verdict
 
 _DEFAULT_LIMITS = Limits()
 
@@ -46,6 +47,12 @@ class ScriptedSandbox:
             if not self._queue:
                 raise SandboxError(f"no verdict left for program {len(self.programs)}", hint="script more verdicts")
             return self._queue.popleft()
+
+    def submit(self, program: Program, limits: Limits = _DEFAULT_LIMITS) -> Handle[CheckResult, Verdict]:
+        """Give the next verdict at once."""
+        handle: Handle[CheckResult, Verdict] = Handle()
+        handle.finish(self.run(program, limits))
+        return handle
 
     def close(self) -> None:
         """Refuse further programs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -11,51 +12,50 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from leafwise.runtime import seccomp_rules
 from leafwise.runtime.errors import SandboxBrokenError, SandboxUnavailableError
 from leafwise.runtime.layer_bubblewrap import SCRATCH, command, find_bubblewrap, interpreter, library_roots
-from leafwise.runtime.layer_landlock import landlock_abi, readable_library
-from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel
+from leafwise.runtime.layer_landlock import landlock_abi, readable_alone, readable_inside
+from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel, SandboxOptions
 from leafwise.runtime.sandbox_job import Job, Outcome
 
-_INNER = ("boot", "codec", "wire", "walls", "remote", "solver", "tester", "zygote")
 _LANDLOCKPY = [f"landlockpy{part}" for part in ("", "._syscall", ".errors", ".flags", ".ruleset", ".testing")]
 START_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 
 
 class Worker:
-    """A started zygote. `run` is called by one thread at a time.
+    """A started zygote. `run` is called by one thread at a time, the one that made it.
+
+    That thread has to live as long as the worker: bubblewrap dies with the thread that started it.
 
     Args:
-        level: full, landlock or none.
+        options: the level, and what is let in or left out.
         user: run as this user and group, for a supervisor that is root; None keeps the supervisor's.
 
-    `start` must be called from a thread that lives as long as the worker: bubblewrap dies with the thread that
-    started it.
+    Raises:
+        SandboxUnavailableError: it did not start; the message carries what it wrote to standard error.
     """
 
-    def __init__(self, level: SandboxLevel, user: int | None = None) -> None:
-        self._level = level
+    def __init__(self, options: SandboxOptions, user: int | None = None) -> None:
+        self._options = options
+        self._level = options.level
         self._user = user
-        self._folder = tempfile.mkdtemp(prefix="leafwise-sandbox-") if level is SandboxLevel.NONE else None
+        self._folder = tempfile.mkdtemp(prefix="leafwise-sandbox-") if self._level is SandboxLevel.NONE else None
         if self._folder is not None and user is not None:
             os.chown(self._folder, user, user)
         self._control, self._inner_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = os.memfd_create("leafwise-sandbox-errors", os.MFD_CLOEXEC)
+        self.layers = self._start()
+        """Names of the layers that are on."""
 
-    def start(self) -> None:
-        """Start the process and wait until it is warm.
-
-        Raises:
-            SandboxUnavailableError: it did not start; the message carries what it wrote to standard error.
-        """
+    def _start(self) -> tuple[str, ...]:
         failure = "the worker ended without a word"
         try:
             reply = self._launch()
@@ -68,6 +68,7 @@ class Worker:
             message = reply.get("broken") or self._stderr() or failure
             self.kill()
             raise SandboxUnavailableError(f"the {self._level} sandbox did not start: {message}")
+        return tuple(reply["ready"])
 
     def _launch(self) -> dict[str, Any]:
         config = {"sources": _sources(), "config": self._config()}
@@ -84,27 +85,49 @@ class Worker:
             extra_groups=None if self._user is None else [],
         )
         self._inner_end.close()
-        with _sealed(config) as setup:
+        with _sealed(json.dumps(config).encode()) as setup:
             socket.send_fds(self._control, [b"setup"], [setup])
         self._control.settimeout(START_SECONDS)
         reply: dict[str, Any] = json.loads(self._control.recv(1 << 16) or b"{}")
         return reply
 
-    def run(self, program: Program, limits: Limits, cancel: threading.Event | None) -> Outcome:
+    def run(self, program: Program, limits: Limits) -> Outcome:
         """Run one program.
 
         Raises:
             SandboxBrokenError: the worker died or a wall could not be put up; it must be killed.
         """
+        source = program.source.encode("utf-8", "surrogatepass")
         checks = [check.model_dump() for check in program.checks]
         job = {"setup": program.setup, "checks": checks, "stop": program.stop_at_first_failure}
-        with _sealed(program.source) as source, _sealed(job) as tests, Job(limits, len(checks)) as pipes:
+        message = {"limits": limits.model_dump(), "kept": program.trusted_checks}
+        with _sealed(source) as solver, _sealed(json.dumps(job).encode()) as tester, Job(limits, len(checks)) as pipes:
             try:
-                fds = [source, pipes.output_in, tests, pipes.verdict_in]
-                socket.send_fds(self._control, [limits.model_dump_json().encode()], fds)
+                fds = [solver, pipes.output_in, tester, pipes.verdict_in]
+                socket.send_fds(self._control, [json.dumps(message).encode()], fds)
             except OSError as error:
                 raise SandboxBrokenError(f"the sandbox's worker is gone: {error}") from error
-            return pipes.wait(self._control, cancel)
+            return pipes.wait(self._control)
+
+    def test_layers(self) -> dict[str, list[str]]:
+        """Have each layer try itself, alone: layer -> what a process can still do that it should not.
+
+        Raises:
+            SandboxBrokenError: the worker died.
+        """
+        try:
+            self._control.send(json.dumps({"limits": Limits().model_dump()}).encode())
+            reply: dict[str, dict[str, list[str]]] = json.loads(self._control.recv(1 << 16) or b"{}")
+        except OSError as error:
+            raise SandboxBrokenError(f"the sandbox's worker is gone: {error}") from error
+        if "holes" not in reply:
+            raise SandboxBrokenError("the sandbox's worker died while its layers tried themselves")
+        return reply["holes"]
+
+    def cancel(self) -> None:
+        """End the program that runs, from another thread; without one, nothing happens."""
+        with contextlib.suppress(OSError):
+            self._control.send(b"cancel")
 
     def interrupt(self) -> None:
         """End the worker from another thread; the one that runs a program in it gets `SandboxBrokenError`."""
@@ -159,30 +182,31 @@ class Worker:
         return SCRATCH if self._level is SandboxLevel.FULL else self._folder
 
     def _config(self) -> dict[str, Any]:
-        full, none = self._level is SandboxLevel.FULL, self._level is SandboxLevel.NONE
+        full, walled = self._level is SandboxLevel.FULL, self._level is not SandboxLevel.NONE
         library: list[tuple[str, bool]] | None = None
-        if landlock_abi() and not none:
-            roots = [(str(root), True) for root in library_roots()]
-            library = [*roots, ("/etc/ld.so.cache", True)] if full else readable_library()
-        stored = b"" if none else seccomp_rules.stored("full" if full else "reader")
-        if not stored and not none:
-            raise SandboxUnavailableError("no seccomp filter for this kind of processor", hint="use --sandbox none")
-        layers = {
+        if walled and landlock_abi() and "landlock" not in self._options.without:
+            library = readable_inside(library_roots()) if full else readable_alone(library_roots())
+        stored = b""
+        if walled and "seccomp" not in self._options.without:
+            stored = seccomp_rules.stored("full" if full else "reader")
+            if not stored:
+                raise SandboxUnavailableError("no seccomp filter for this kind of processor", hint="use --sandbox none")
+        walls = {
             "scratch": self._scratch(),
-            "mount": full,
+            "namespaces": full,
             "library": library,
             "seccomp": base64.b64encode(stored).decode(),
             "task_slack": 0 if full else _tasks_of_user(),
         }
-        return {"layers": layers, "die_with_parent": not full}
+        return {"walls": walls, "die_with_parent": not full}
 
 
 @contextlib.contextmanager
-def _sealed(value: Any) -> Iterator[int]:
-    """A memory file with the JSON of a value."""
+def _sealed(content: bytes) -> Iterator[int]:
+    """A memory file."""
     fd = os.memfd_create("leafwise-sandbox", os.MFD_CLOEXEC)
     try:
-        data = memoryview(json.dumps(value).encode())
+        data = memoryview(content)
         while data:
             data = data[os.write(fd, data) :]
         yield fd
@@ -199,9 +223,15 @@ def _source(name: str, package: str = "leafwise.runtime") -> str:
     return str(source)
 
 
+@functools.cache
 def _sources() -> dict[str, str]:
-    """The modules that the zygote needs, by full name."""
-    inner = {f"leafwise.runtime.inside_{part}": _source(f"inside_{part}") for part in _INNER}
+    """The modules that the zygote needs, by full name: those whose names begin with inside_ or layer_, and landlockpy.
+
+    The folder is not shown inside, where nothing of leafwise is installed.
+    """
+    files = [path.name for path in resources.files("leafwise.runtime").iterdir()]
+    names = [name[:-3] for name in files if name.startswith(("inside_", "layer_")) and name.endswith(".py")]
+    inner = {f"leafwise.runtime.{name}": _source(name) for name in names}
     return {"leafwise": "", "leafwise.runtime": "", **inner, **{name: _source(name, "") for name in _LANDLOCKPY}}
 
 

@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from leafwise.runtime.inside_walls import OWN_PID
+from leafwise.runtime.layer_seccomp import OWN_PID
 
 Variant = Literal["full", "reader"]
 ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -48,7 +48,7 @@ _FILES = (
     "stat fstat lstat newfstatat fstatat64 statx access faccessat faccessat2 readlink readlinkat getdents "
     "getdents64 getcwd chdir fchdir statfs fstatfs"
 )
-_SOCKET_PAIR = "recvfrom shutdown getsockopt getsockname getpeername"
+_SOCKET_PAIR = "recvfrom recvmsg shutdown getsockopt getsockname getpeername"
 _CHANGES = (
     "ftruncate truncate fallocate rename renameat renameat2 unlink unlinkat mkdir mkdirat rmdir symlink "
     "symlinkat link linkat chmod fchmod fchmodat fchmodat2 utime utimes utimensat futimesat creat"

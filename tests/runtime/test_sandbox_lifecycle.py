@@ -236,7 +236,7 @@ def test_corpus_judge() -> None:
 
 def test_status_is_never_passed_without_the_testers_word() -> None:
     from leafwise.runtime.sandbox_job import Outcome
-    from leafwise.runtime.sandbox_pool import _verdict
+    from leafwise.runtime.sandbox_verdict import verdict_of
 
     report = {"reason": "", "solver": 0, "tester": 0, "cpu": 0.0, "clean": True}
     told: list[list[dict[str, Any]]] = [
@@ -247,5 +247,5 @@ def test_status_is_never_passed_without_the_testers_word() -> None:
         [{"check": []}],
     ]
     for messages in told:
-        verdict = _verdict(DOUBLE, Limits(), Outcome(report, messages), SandboxLevel.FULL)
+        verdict = verdict_of(DOUBLE, Limits(), Outcome(report, messages), SandboxLevel.FULL)
         assert verdict.status in (Status.FAILED, Status.CRASHED)

@@ -1,0 +1,88 @@
+"""The few calls of the C library that Python has no function for. Runs inside the sandbox, standard library only."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_LONG, _TEXT = ctypes.c_ulong, ctypes.c_char_p
+_prctl = _libc.prctl
+_prctl.argtypes = (ctypes.c_int, _LONG, _LONG, _LONG, _LONG)
+_mount = _libc.mount
+_mount.argtypes = (_TEXT, _TEXT, _TEXT, _LONG, _TEXT)
+_umount2 = _libc.umount2
+_umount2.argtypes = (_TEXT, ctypes.c_int)
+_capset = _libc.capset
+_capset.argtypes = (_TEXT, _TEXT)
+_syscall = _libc.syscall
+_syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_uint)
+_syscall.restype = ctypes.c_long
+_LANDLOCK_RESTRICT_SELF = 446
+"""The same number on every architecture."""
+_MNT_DETACH = 2
+
+
+def prctl(option: int, value: int = 0, address: int = 0, *, what: str) -> int:
+    """`prctl(2)`.
+
+    Args:
+        option: which one.
+        value: second argument.
+        address: third argument.
+        what: the step in words, for the error.
+
+    Returns:
+        What the call gave.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    result: int = _prctl(option, value, address, 0, 0)
+    return _checked(result, what)
+
+
+def mount_tmpfs(folder: str, flags: int, options: str) -> None:
+    """Mount a new file system in memory.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _checked(_mount(b"tmpfs", folder.encode(), b"tmpfs", flags, options.encode()), f"mount of {folder}")
+
+
+def unmount(folder: str) -> None:
+    """Take a file system away, also where a file in it is still open.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _checked(_umount2(folder.encode(), _MNT_DETACH), f"umount of {folder}")
+
+
+def set_capabilities(head: bytes, sets: bytes) -> None:
+    """`capset(2)`.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _checked(_capset(head, sets), "capset")
+
+
+def restrict_self(ruleset: int) -> None:
+    """`landlock_restrict_self(2)`.
+
+    Args:
+        ruleset: the descriptor of a Landlock ruleset.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _checked(_syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result

@@ -1,0 +1,90 @@
+"""The zygote's hold on a tester: a process that judges one program, or many one after the other.
+
+Runs inside the sandbox, standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import Any
+
+from leafwise.runtime.inside_child import Child, fork, keep_only, wall_in
+from leafwise.runtime.inside_tester import DONE, keep_testing
+from leafwise.runtime.inside_walls import Walls
+
+MAX_SERVED = 200
+"""Programs that one tester judges before it is replaced."""
+_READY = b"ready"
+
+
+class TesterProcess:
+    """A tester, forked by the zygote.
+
+    Args:
+        walls: what it puts around itself.
+        limits: the fields of `Limits`, for all that it serves.
+        kept: whether it is to serve more than one program; it then has no CPU limit of its own.
+        zygote: the process id of the caller.
+    """
+
+    def __init__(self, walls: Walls, limits: dict[str, Any], kept: bool, zygote: int) -> None:
+        self.broken = ""
+        """What went wrong when its walls were put up; then it judges nothing."""
+        self._limits = limits
+        self._served = 0
+        self._cpu_before = 0.0
+        self._control, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+        def test() -> None:
+            os.dup2(0, 1)
+            os.dup2(0, 2)
+            keep_only(inner.fileno(), *walls.descriptors())
+            wrong = wall_in(walls, limits, zygote, kept=kept)
+            inner.send(wrong.encode()[:1000] or _READY)
+            if not wrong:
+                keep_testing(inner)
+
+        self._child: Child = fork(test)
+        inner.close()
+
+    def serves(self, limits: dict[str, Any]) -> bool:
+        """Whether it may judge one more program, under these limits."""
+        return self._served < MAX_SERVED and self._limits == limits
+
+    def take(self, checks: int, verdict: int, link: int) -> None:
+        """Hand it a program's checks, where the verdict goes, and the socket to the solver, all as descriptors."""
+        self._served += 1
+        self._cpu_before = self._child.cpu_now()
+        with contextlib.suppress(OSError):  # it has ended already: `hear` will say so
+            socket.send_fds(self._control, [b"job"], [checks, verdict, link])
+
+    def hear(self) -> str:
+        """Its next message, which must be there: `done`, `ended`, or "" for one that matters to nobody."""
+        try:
+            said = self._control.recv(2000)
+        except OSError:
+            return "ended"
+        if said in (DONE, _READY):
+            return "done" if said == DONE else ""
+        self.broken = said.decode(errors="replace")
+        return "ended"
+
+    def fileno(self) -> int:
+        """Readable when there is something to hear."""
+        return self._control.fileno()
+
+    def cpu_now(self) -> float:
+        """Seconds of CPU time that it has spent on the program it has."""
+        return self._child.cpu_now() - self._cpu_before
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._child.status
+
+    def end(self) -> None:
+        """Kill it, if it still runs, and wait for it."""
+        self._child.end()
+        self._control.close()

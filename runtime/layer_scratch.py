@@ -1,0 +1,73 @@
+"""Layer: the one directory that a program may write to, bounded in bytes and in files. Runs inside the sandbox.
+
+bubblewrap can't bound the number of files in a tmpfs, so the zygote mounts it itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from leafwise.runtime.inside_libc import mount_tmpfs, unmount
+
+SIZE_MB = 32
+MAX_FILES = 1024
+_NOSUID, _NODEV, _NOEXEC = 2, 4, 8
+
+
+class Scratch:
+    """The scratch directory.
+
+    Args:
+        folder: its path; None when there is no writable directory.
+        mount: whether this process can mount it as a bounded file system of its own (the zygote of a namespace).
+    """
+
+    name = "scratch"
+
+    def __init__(self, folder: str | None, mount: bool) -> None:
+        self.folder = folder
+        self._mount = mount
+        self._renew()
+
+    def enter(self, limits: dict[str, Any]) -> None:
+        """Go there; without one, to the root directory."""
+        os.chdir(self.folder or "/")
+
+    def clean(self) -> tuple[bool, bool]:
+        """Empty the directory after a program.
+
+        Returns:
+            Whether it is empty now (if not, this worker must not be used again), and whether it is a new one.
+        """
+        if self.folder is None:
+            return True, False
+        with contextlib.suppress(OSError):  # the program may have locked the directory
+            if not os.listdir(self.folder):  # noqa: PTH208 - once per program, in the process that forks
+                return True, False
+        if not self._mount:
+            return False, False
+        unmount(self.folder)
+        self._renew()
+        return True, True
+
+    def _renew(self) -> None:
+        if self._mount and self.folder is not None:
+            options = f"size={SIZE_MB}m,nr_inodes={MAX_FILES},mode=0700"
+            mount_tmpfs(self.folder, _NOSUID | _NODEV | _NOEXEC, options)
+
+    def self_test(self, limits: dict[str, Any]) -> list[str]:
+        """What is still possible in a process that has entered this layer; empty when it holds."""
+        if self.folder is None or not self._mount:
+            return []
+        holes = []
+        with contextlib.suppress(OSError):
+            Path("large").write_bytes(bytes((SIZE_MB + 1) << 20))
+            holes.append(f"writes more than {SIZE_MB} MB")
+        with contextlib.suppress(OSError):
+            for number in range(MAX_FILES + 1):
+                Path(f"file{number}").touch()
+            holes.append(f"makes more than {MAX_FILES} files")
+        return holes
