@@ -4,7 +4,6 @@ Takes the zygote's modules from the control socket (standard input), so that not
 that is masked in there.
 """
 
-import array
 import importlib.abc
 import importlib.machinery
 import json
@@ -35,11 +34,10 @@ class _Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 control = socket.socket(fileno=os.dup(0))
 os.dup2(os.open("/dev/null", os.O_RDWR), 0)
-data, ancillary, _, _ = control.recvmsg(1 << 16, socket.CMSG_SPACE(4))
-shipped = array.array("i", ancillary[0][2])[0]
+shipped, *rules = socket.recv_fds(control, 1 << 16, 2)[1]
 setup = json.loads(os.pread(shipped, os.fstat(shipped).st_size, 0))
 os.close(shipped)
 sys.meta_path.insert(0, _Shipped(setup["sources"]))
 from leafwise.runtime.inside_zygote import serve  # noqa: E402
 
-serve(control, setup["config"])
+serve(control, setup["config"], rules[0] if rules else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _LONG, _TEXT = ctypes.c_ulong, ctypes.c_char_p
@@ -15,11 +16,12 @@ _umount2 = _libc.umount2
 _umount2.argtypes = (_TEXT, ctypes.c_int)
 _capset = _libc.capset
 _capset.argtypes = (_TEXT, _TEXT)
-_syscall = _libc.syscall
-_syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_uint)
-_syscall.restype = ctypes.c_long
-_LANDLOCK_RESTRICT_SELF = 446
-"""The same number on every architecture."""
+_landlock = _libc.syscall
+_landlock.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_uint, _TEXT, ctypes.c_uint)
+_landlock.restype = ctypes.c_long
+_ADD_RULE, _RESTRICT_SELF = 445, 446
+"""The same numbers on every architecture."""
+_PATH_BENEATH, _RULE = 1, struct.Struct("=Qi")
 _MNT_DETACH = 2
 
 
@@ -69,16 +71,30 @@ def set_capabilities(head: bytes, sets: bytes) -> None:
     _checked(_capset(head, sets), "capset")
 
 
-def restrict_self(ruleset: int) -> None:
+def landlock_restrict_self(ruleset: int) -> None:
     """`landlock_restrict_self(2)`.
 
     Args:
-        ruleset: the descriptor of a Landlock ruleset.
+        ruleset: its descriptor.
 
     Raises:
         OSError: the kernel refused.
     """
-    _checked(_syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
+    _checked(_landlock(_RESTRICT_SELF, ruleset, 0, None, 0), "landlock_restrict_self")
+
+
+def landlock_allow_path(ruleset: int, path: int, access: int) -> None:
+    """`landlock_add_rule(2)` for a file or all that lies below a directory.
+
+    Args:
+        ruleset: its descriptor.
+        path: descriptor of the file or directory.
+        access: what is allowed, as in `landlockpy.AccessFS`.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _checked(_landlock(_ADD_RULE, ruleset, _PATH_BENEATH, _RULE.pack(access, path), 0), "landlock_add_rule")
 
 
 def _checked(result: int, what: str) -> int:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from leafwise.runtime.inside_codec import MUTABLE, Codec, Tree, UncrossableError
+from leafwise.runtime.inside_trace import Tracer
 from leafwise.runtime.inside_wire import Link
 
 FILENAME = "solution.py"
@@ -45,8 +46,9 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 class _Solver:
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, tracer: Tracer | None = None) -> None:
         self._link = link
+        self._tracer = tracer
         self._objects: list[object] = []
         self._codec = Codec(self._refer, self._resolve)
         self._constants = Codec(self._refer, self._resolve, _MAX_CONSTANT)
@@ -73,7 +75,7 @@ class _Solver:
         try:
             args = [self._codec.decode(tree) for tree in trees]
             kwargs = {name: self._codec.decode(tree) for name, tree in named.items()}
-            value = _OPERATIONS[request["op"]](*args, **kwargs)
+            value = self._carry_out(request["op"], args, kwargs)
             reply = self._result(value, [*enumerate(args), *kwargs.items()])
         except BaseException as error:  # whatever it raises is the answer
             reply = {"error": self._describe(error)}
@@ -82,6 +84,11 @@ class _Solver:
         if changed:
             reply["changed"] = changed
         return reply
+
+    def _carry_out(self, operation: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if operation == "trace":
+            return self._tracer.take() if self._tracer is not None else []
+        return _OPERATIONS[operation](*args, **kwargs)
 
     def _result(self, value: object, passed: list[tuple[Any, Any]]) -> dict[str, Tree]:
         """The value, or, so that `f(x) is x` holds on the other side, which argument it is."""
@@ -181,8 +188,13 @@ def _line(error: BaseException) -> int | None:
     return line
 
 
-def run_solver(source: bytes, end: socket.socket) -> None:
+def run_solver(source: bytes, end: socket.socket, trace_seconds: float | None) -> None:
     """Load the candidate, say how that went, then answer until the tester is gone.
+
+    Args:
+        source: the candidate, in UTF-8.
+        end: to the tester.
+        trace_seconds: record the lines that run, and stop them after this CPU time; None records nothing.
 
     Raises:
         LinkBrokenError: the tester is gone: the usual end.
@@ -190,12 +202,15 @@ def run_solver(source: bytes, end: socket.socket) -> None:
     gc.enable()
     printed = sys.stdout
     link = Link(end)
-    solver = _Solver(link)
+    tracer = Tracer(FILENAME, trace_seconds) if trace_seconds is not None else None
+    solver = _Solver(link, tracer)
     loaded = solver.load(source.decode("utf-8", "surrogatepass"))
     try:
         link.send(loaded)
     except ValueError:  # constants of many megabytes: leave them out
         link.send({**loaded, "names": {n: tree for n, tree in loaded["names"].items() if "ref" in str(tree)[:7]}})
+    if tracer is not None:
+        tracer.start()
     while True:
         reply = solver.answer(link.receive())
         printed.flush()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import gc
 import json
 import os
@@ -18,11 +19,12 @@ from typing import Any
 
 from leafwise.runtime.inside_child import content
 from leafwise.runtime.inside_remote import LoadError, Remote, Solver, SolverLost
+from leafwise.runtime.inside_trace import KEPT_LINES, MAX_SHOWN, MAX_VALUES
 from leafwise.runtime.inside_wire import Link
 
 DONE = b"done"
 """What the zygote hears when a program has been judged."""
-MAX_SHOWN = 1000
+_MAX_TEXT = 1000
 _PRELOADED = (
     "collections",
     "copy",
@@ -91,7 +93,10 @@ class _Tester:
         failure = self._set_up()
         for number, check in enumerate(self._job["checks"]):
             start = time.perf_counter()
+            self._forget_trace()
             result = failure or self._try(check, f"<check {number + 1}>")
+            if not result["passed"]:
+                self._add_trace(result)
             if self._solver.lost:
                 self.write({"lost": self._solver.lost, "at": number + 1})
                 return
@@ -138,6 +143,16 @@ class _Tester:
             result["passed"] = False
         return result
 
+    def _forget_trace(self) -> None:
+        if self._job["trace"]:
+            with contextlib.suppress(BaseException):
+                self._solver.request("trace")
+
+    def _add_trace(self, result: dict[str, Any]) -> None:
+        if self._job["trace"] and not self._solver.lost:
+            with contextlib.suppress(BaseException):  # what the candidate's process tells of it may be anything
+                result["trace"] = [_trace_line(*line) for line in self._solver.request("trace")[-KEPT_LINES:]]
+
     def _evaluate(self, code: str, where: str, only_expression: bool) -> tuple[Any, bool]:
         try:
             expression = compile(code.strip(), where, "eval")
@@ -170,6 +185,11 @@ class _Solution(types.ModuleType):
             raise AttributeError(f"the program has no top-level name {name!r}")
         held = names[name]
         return held if isinstance(held, type) else getattr(module, name)
+
+
+def _trace_line(number: int, function: str, values: list[list[str]]) -> dict[str, Any]:
+    shown = [[str(name)[:MAX_SHOWN], str(text)[:MAX_SHOWN]] for name, text in values[:MAX_VALUES]]
+    return {"line": int(number), "function": str(function)[:MAX_SHOWN], "values": shown}
 
 
 def _may_be_given(name: str) -> bool:
@@ -205,4 +225,4 @@ def _line(error: BaseException) -> int | None:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."

@@ -1,6 +1,6 @@
 """All layers of one worker, in the order in which a child puts them around itself before it runs anything untrusted.
 
-Runs inside the sandbox: standard library and `landlockpy` only. Every step raises when it fails, and the child then
+Runs inside the sandbox, standard library only. Every step raises when it fails, and the child then
 reports that instead of running the program.
 """
 
@@ -38,7 +38,8 @@ class Walls:
     Args:
         scratch: the writable directory, or None.
         namespaces: whether bubblewrap's namespaces are around this process, and it may mount in them.
-        library: what Landlock lets children read; None leaves Landlock out.
+        ruleset: descriptor of Landlock's rules; None leaves Landlock out.
+        scratch_access: what Landlock allows in the scratch directory.
         seccomp: stored filter, base64; empty for none.
         task_slack: added to the limit of threads: tasks of the same user outside of the sandbox.
     """
@@ -48,13 +49,14 @@ class Walls:
         *,
         scratch: str | None,
         namespaces: bool,
-        library: list[tuple[str, bool]] | None,
+        ruleset: int | None,
+        scratch_access: int,
         seccomp: str,
         task_slack: int,
     ) -> None:
         self._scratch = Scratch(scratch, namespaces)
         self._privileges = Privileges(namespaces)
-        self._landlock = Landlock(library, scratch) if library is not None else None
+        self._landlock = Landlock(ruleset, scratch, scratch_access) if ruleset is not None else None
         self._first: list[Layer] = [*([Namespaces()] if namespaces else []), self._scratch, self._privileges]
         self._last: list[Layer] = [layer for layer in (self._landlock,) if layer is not None]
         if seccomp:
@@ -76,7 +78,6 @@ class Walls:
 
         Raises:
             OSError: a wall could not be put up.
-            landlockpy.LandlockError: the same.
         """
         for layer in self._first:
             layer.enter(limits)
@@ -87,13 +88,14 @@ class Walls:
     def test(self, number: int, limits: dict[str, Any]) -> list[str]:
         """Enter one layer alone (after what all need: privileges are given up first) and try it; spoils the process."""
         layer = self.layers[number]
-        for needed in dict.fromkeys((self._scratch, self._privileges, layer)):
+        order: dict[Layer, None] = dict.fromkeys((self._scratch, self._privileges, layer))
+        for needed in order:
             needed.enter(limits)
         return layer.self_test(limits)
 
     def descriptors(self) -> list[int]:
         """Descriptors that a child needs until it has entered."""
-        return [] if self._landlock is None else [self._landlock.descriptor]
+        return [] if self._landlock is None else [self._landlock.ruleset]
 
     def clean(self) -> tuple[bool, bool]:
         """Empty the scratch directory after a program.

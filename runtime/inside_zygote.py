@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from leafwise.runtime.inside_child import Child, content, fork, keep_only, wall_in
+from leafwise.runtime.inside_imports import allow_packages
 from leafwise.runtime.inside_solver import prepare, run_solver
 from leafwise.runtime.inside_tester_process import TesterProcess
 from leafwise.runtime.inside_walls import Walls
@@ -29,17 +30,26 @@ _WARM = (
 a fifth of a millisecond.
 """
 _SHORTEST_WAIT = 0.002
+_TRACE_SHARE = 0.7
+"""Part of the CPU limit after which a traced program is interrupted instead of killed."""
 Limits = dict[str, Any]
 """The fields of the contract `Limits`."""
 
 
-def serve(control: socket.socket, config: dict[str, Any]) -> None:
-    """Take jobs from the supervisor until it is gone. A job is one message with four descriptors."""
+def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -> None:
+    """Take jobs from the supervisor until it is gone. A job is one message with four descriptors.
+
+    Args:
+        control: the supervisor.
+        config: what it wants: arguments of `Walls`, packages to allow.
+        ruleset: Landlock's rules; None where there are none.
+    """
     if config["die_with_parent"]:
         die_with_parent()
     undumpable()
     try:
-        walls = Walls(**config["walls"])
+        walls = Walls(**config["walls"], ruleset=ruleset)
+        allow_packages(config["packages"], config["imports"])
     except Exception as error:  # the supervisor has to hear of it, whatever it is
         control.send(json.dumps({"broken": f"{type(error).__name__}: {error}"}).encode())
         return
@@ -71,13 +81,15 @@ class _Zygote:
             if data == b"cancel":
                 continue  # it came after its job had ended
             job = json.loads(data)
-            report = self._run(job["limits"], job["kept"], fds) if fds else self._self_test(job["limits"])
+            report = self._run(job, fds) if fds else self._self_test(job["limits"])
             if report is None:
                 return
             self._control.send(json.dumps(report).encode())
 
-    def _run(self, limits: Limits, kept: bool, fds: list[int]) -> dict[str, Any] | None:
+    def _run(self, job: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
         source, output, checks, verdict = fds
+        limits, kept = job["limits"], job["kept"]
+        trace_seconds = _TRACE_SHARE * limits["cpu_seconds"] if job["trace"] else None
         tester = self._tester_for(limits, kept)
         solver_end, tester_end = socket.socketpair()
         ready_out, ready_in = os.pipe()
@@ -91,7 +103,7 @@ class _Zygote:
             os.write(ready_in, wrong.encode() or b"+")
             os.close(ready_in)
             if not wrong:
-                run_solver(program, solver_end)
+                run_solver(program, solver_end, trace_seconds)
 
         solver = fork(solve)
         tester.take(checks, verdict, tester_end.fileno())

@@ -54,8 +54,13 @@ def package_folders(roots: list[Path]) -> list[Path]:
     return sorted({folder for folder in found if folder.is_dir() and not folder.is_symlink()})
 
 
-def command(bwrap: str, environment: dict[str, str]) -> list[str]:
+def command(bwrap: str, environment: dict[str, str], shown: dict[str, Path]) -> list[str]:
     """The bubblewrap command line, up to the program to run.
+
+    Args:
+        bwrap: path of bubblewrap.
+        environment: all of it.
+        shown: path inside -> what else lies there, read-only.
 
     Every namespace is new; the libraries are read-only; there is no /proc and no home. The capability is for the
     zygote, which mounts the size-limited scratch directory and whose children drop it.
@@ -72,6 +77,8 @@ def command(bwrap: str, environment: dict[str, str]) -> list[str]:
     for folder in package_folders([root for root in roots if not root.is_symlink()]):
         line += ["--tmpfs", str(folder), "--remount-ro", str(folder)]
     line += ["--ro-bind", str(interpreter()), str(interpreter())]
+    for inside, path in shown.items():
+        line += ["--ro-bind", str(path), inside]
     line += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for device in ("null", "zero", "random", "urandom"):
         line += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]

@@ -1,7 +1,8 @@
 """Layer: Landlock, the kernel's per-process rules for files, signals and abstract sockets.
 
-The rules are made once, by `landlockpy`, in the zygote; each child restricts itself, so that children can't reach each
-other either. Runs on both sides of the wall: outside it lists what may be read.
+The rules are made once, by `landlockpy`, outside; each child restricts itself, so that children can't reach each other
+either. Runs on both sides of the wall; `landlockpy` only outside, because all that the zygote imports is copied into
+each child.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from leafwise.runtime.inside_libc import restrict_self
+from leafwise.runtime.inside_libc import landlock_allow_path, landlock_restrict_self
 
 _SKIPPED = ("site-packages", "dist-packages")
 _LOADER_CACHE = "/etc/ld.so.cache"
@@ -52,28 +53,56 @@ def readable_alone(roots: Iterable[Path]) -> list[tuple[str, bool]]:
     return paths
 
 
-class Landlock:
-    """The rules of one worker.
+def make_ruleset(library: Iterable[tuple[str, bool]]) -> tuple[int, int]:
+    """The rules of one worker but for its scratch directory, made outside: they hold wherever a directory is seen.
 
     Args:
         library: from `readable_inside` or `readable_alone`.
-        scratch: the directory that may be changed, or None.
+
+    Returns:
+        A descriptor, the caller's, and the access that the scratch directory is to have.
 
     Raises:
         landlockpy.LandlockError: this kernel has no Landlock.
     """
+    import landlockpy
+
+    fs = landlockpy.AccessFS
+    ruleset = landlockpy.Ruleset(scoped=landlockpy.Scope.ABSTRACT_UNIX_SOCKET | landlockpy.Scope.SIGNAL)
+    allowed = [(path, fs.READ_DIR | (fs.READ_FILE if files else fs.NONE)) for path, files in library]
+    allowed += [(path, fs.READ_FILE) for path in _READ_DEVICES]
+    allowed.append(("/dev/null", fs.READ_FILE | fs.WRITE_FILE))
+    for path, access in allowed:
+        if Path(path).is_dir():
+            ruleset.allow_path(path, access)
+        elif Path(path).exists():
+            ruleset.allow_path(path, access & ~fs.READ_DIR)
+    special = fs.EXECUTE | fs.MAKE_CHAR | fs.MAKE_BLOCK | fs.MAKE_SOCK | fs.MAKE_FIFO
+    descriptor = os.dup(ruleset.fileno())
+    ruleset.close()
+    return descriptor, int(ruleset.handled_fs & ~special)
+
+
+class Landlock:
+    """The rules of one worker, inside.
+
+    Args:
+        ruleset: from `make_ruleset`.
+        scratch: the directory that may be changed, or None.
+        scratch_access: how.
+
+    Raises:
+        OSError: the kernel refused.
+    """
 
     name = "Landlock"
 
-    def __init__(self, library: list[tuple[str, bool]], scratch: str | None) -> None:
-        self._library = library
+    def __init__(self, ruleset: int, scratch: str | None, scratch_access: int) -> None:
+        self.ruleset = ruleset
+        """The descriptor: a child needs it until it has entered."""
         self._scratch = scratch
-        self._ruleset = self._rules()
-
-    @property
-    def descriptor(self) -> int:
-        """The ruleset's descriptor: a child needs it until it has entered."""
-        return int(self._ruleset.fileno())
+        self._scratch_access = scratch_access
+        self.renew()
 
     def enter(self, limits: dict[str, Any]) -> None:
         """Restrict this process.
@@ -81,31 +110,15 @@ class Landlock:
         Raises:
             OSError: the kernel refused.
         """
-        restrict_self(self.descriptor)
-        os.close(self.descriptor)
+        landlock_restrict_self(self.ruleset)
+        os.close(self.ruleset)
 
     def renew(self) -> None:
-        """Make the rules anew: one holds a directory itself, not its name, so a new scratch needs a new rule."""
-        self._ruleset.close()
-        self._ruleset = self._rules()
-
-    def _rules(self) -> Any:
-        import landlockpy
-
-        fs = landlockpy.AccessFS
-        ruleset = landlockpy.Ruleset(scoped=landlockpy.Scope.ABSTRACT_UNIX_SOCKET | landlockpy.Scope.SIGNAL)
-        allowed = [(path, fs.READ_DIR | (fs.READ_FILE if files else fs.NONE)) for path, files in self._library]
-        allowed += [(path, fs.READ_FILE) for path in _READ_DEVICES]
-        allowed.append(("/dev/null", fs.READ_FILE | fs.WRITE_FILE))
+        """Add the scratch directory: a rule holds a directory itself, not its name, so a new one needs a new rule."""
         if self._scratch is not None:
-            special = fs.EXECUTE | fs.MAKE_CHAR | fs.MAKE_BLOCK | fs.MAKE_SOCK | fs.MAKE_FIFO
-            allowed.append((self._scratch, ruleset.handled_fs & ~special))
-        for path, access in allowed:
-            if Path(path).is_dir():
-                ruleset.allow_path(path, access)
-            elif Path(path).exists():
-                ruleset.allow_path(path, access & ~fs.READ_DIR)
-        return ruleset
+            folder = os.open(self._scratch, os.O_PATH | os.O_DIRECTORY)
+            landlock_allow_path(self.ruleset, folder, self._scratch_access)
+            os.close(folder)
 
     def self_test(self, limits: dict[str, Any]) -> list[str]:
         """What is still possible in a process that has entered this layer; empty when it holds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -45,3 +46,18 @@ def _writable(path: Path, variable: str) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise UsageError(f"cannot write to the directory {path}", f"check its owner and permissions, {elsewhere}")
     return path
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a file beside its place and rename it: there is never half a file, and writers can't damage each other's.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)

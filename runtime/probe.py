@@ -15,7 +15,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +33,7 @@ from leafwise.runtime.errors import (
     error_named,
 )
 from leafwise.runtime.native_build import DISTRIBUTION, reinstall_command
-from leafwise.runtime.paths import cache_dir
+from leafwise.runtime.paths import cache_dir, write_whole
 
 _BASE_SECONDS = 120.0
 _BYTES_PER_SECOND = 100e6  # a slow disk: the first decode reads the whole file
@@ -211,18 +210,11 @@ def _recall(keys: dict[str, str]) -> ProbeVerdict | None:
 
 
 def _remember(keys: dict[str, str], verdict: ProbeVerdict) -> None:
-    # One file per key, written beside and renamed: concurrent writers can not damage each other. Without a cache the
-    # next start just tries again.
+    # One file per key. Without a cache the next start just tries again.
     with contextlib.suppress(OSError, UsageError):
         target = _file_of(keys)
         target.parent.mkdir(exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(verdict.model_dump_json())
-            Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_whole(target, verdict.model_dump_json().encode())
 
 
 def _child(arguments: list[str]) -> int:

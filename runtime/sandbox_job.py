@@ -18,8 +18,8 @@ from leafwise.runtime.sandbox_contracts import Limits
 GRACE_SECONDS = 5.0
 """How much longer than the wall-clock limit the supervisor waits for the zygote's word."""
 _READ = 1 << 18
-_MESSAGE_BYTES = 40_000
-"""Longest honest message of the tester: observed value, error and names, escaped."""
+_MESSAGE_BYTES = 80_000
+"""Longest honest message of the tester: observed value, error and trace, escaped."""
 
 
 @dataclass

@@ -159,6 +159,21 @@ class ProcessSandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def test_layers(self) -> dict[str, list[str]]:
+        """Have each layer try itself, alone, in a worker made for it.
+
+        Returns:
+            Layer -> what a program could still do that the layer should prevent; empty where it holds.
+
+        Raises:
+            SandboxError: the worker did not start or died.
+        """
+        worker = self.new_worker()
+        try:
+            return worker.test_layers()
+        finally:
+            worker.kill()
+
     # for the runners
 
     def new_worker(self) -> Worker:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import platform
 import re
 import subprocess
+from importlib.metadata import version
+from pathlib import Path
 
-from leafwise.runtime.errors import SandboxUnavailableError
-from leafwise.runtime.layer_bubblewrap import find_bubblewrap
+from leafwise.runtime.errors import SandboxUnavailableError, UsageError
+from leafwise.runtime.layer_bubblewrap import find_bubblewrap, interpreter
 from leafwise.runtime.layer_landlock import landlock_abi
+from leafwise.runtime.paths import cache_dir, write_whole
 from leafwise.runtime.sandbox import LayerReport
 from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, SandboxOptions, Status
 from leafwise.runtime.sandbox_pool import ProcessSandbox
@@ -23,6 +29,8 @@ _USER_NAMESPACES = (
 )
 _LANDLOCK = "needs Linux 5.13 or later with `landlock` in the boot parameter lsm= (see /sys/kernel/security/lsm)"
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_PROBE_LIMITS = Limits(wall_seconds=30)
 _PROBE = """
 import os, socket
 def _try(action):
@@ -31,7 +39,7 @@ def _try(action):
     except OSError:
         return False
     return True
-def holes(level):
+def holes():
     tries = {
         "reads /etc/passwd": lambda: open("/etc/passwd").close(),
         "lists /home": lambda: os.listdir("/home"),
@@ -47,8 +55,13 @@ def holes(level):
 """
 
 
-def open_checked(options: SandboxOptions, workers: int | None) -> ProcessSandbox:
-    """Start the sandbox at a level and have a small hostile program try its walls.
+def open_checked(options: SandboxOptions, workers: int | None, *, anew: bool = False) -> ProcessSandbox:
+    """Start the sandbox and have its layers, and a small hostile program, try its walls, once per boot.
+
+    Args:
+        options: what it is made of.
+        workers: programs that run at once.
+        anew: try them also if that has been done since the machine was started.
 
     Raises:
         SandboxUnavailableError: it did not start, or a wall has a hole.
@@ -60,24 +73,44 @@ def open_checked(options: SandboxOptions, workers: int | None) -> ProcessSandbox
     except SandboxUnavailableError as error:
         raise SandboxUnavailableError(error.message, hint=error.hint or remedy(error.message)) from error
     try:
-        _try_walls(sandbox)
+        _try_walls(sandbox, options, anew)
     except BaseException:
         sandbox.close()
         raise
     return sandbox
 
 
-def _try_walls(sandbox: ProcessSandbox) -> None:
-    if sandbox.level is SandboxLevel.NONE:
+def _try_walls(sandbox: ProcessSandbox, options: SandboxOptions, anew: bool) -> None:
+    if options.level is SandboxLevel.NONE or options.without or (not anew and _held_before(options)):
         return
-    check = Check(code=f"holes({sandbox.level.value!r})", expected="[]")
-    verdict = sandbox.run(Program(source=_PROBE, checks=(check,)), Limits(wall_seconds=30))
+    holes = [f"{layer}: {hole}" for layer, found in sandbox.test_layers().items() for hole in found]
+    verdict = sandbox.run(Program(source=_PROBE, checks=(Check(code="holes()", expected="[]"),)), _PROBE_LIMITS)
     if verdict.status is not Status.PASSED:
-        seen = verdict.checks[0].observed if verdict.checks else verdict.detail
+        holes.append(verdict.checks[0].observed or verdict.detail if verdict.checks else verdict.detail)
+    if holes:
         raise SandboxUnavailableError(
-            f"the {sandbox.level} sandbox does not hold: {seen or verdict.detail}",
-            hint="report this with `leafwise doctor`",
+            f"the {sandbox.level} sandbox does not hold: {'; '.join(holes)}", hint="report this with `leafwise doctor`"
         )
+    with contextlib.suppress(OSError, UsageError):  # without a cache the next start just tries again
+        write_whole(_proof(options), _BOOT.read_bytes())
+
+
+def _held_before(options: SandboxOptions) -> bool:
+    try:
+        return _proof(options).read_bytes() == _BOOT.read_bytes()
+    except (OSError, UsageError):
+        return False
+
+
+def _proof(options: SandboxOptions) -> Path:
+    """The file with the id of the boot in which these walls, on this machine as it is now, were tried and held."""
+    parts: list[object] = [os.getuid(), options.level, platform.release(), version("leafwise"), landlock_abi()]
+    for program in (find_bubblewrap(), interpreter()):
+        if program is not None:
+            status = Path(program).stat()
+            parts += [str(program), status.st_size, status.st_mtime_ns]
+    name = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    return cache_dir() / f"sandbox-held-{name}"
 
 
 def remedy(message: str) -> str:
@@ -140,10 +173,12 @@ def _seccomp() -> LayerReport:
 def _level_report(level: SandboxLevel) -> LayerReport:
     name = f"level {level.value}"
     try:
-        open_checked(SandboxOptions(level=level), 1).close()
+        with open_checked(SandboxOptions(level=level), 1, anew=True) as sandbox:
+            layers = ", ".join(sandbox.layers)
     except SandboxUnavailableError as error:
         return LayerReport(name=name, available=False, detail=error.message, remedy=error.hint)
-    return LayerReport(name=name, available=True, detail="started, and a small hostile program found no hole")
+    detail = f"tried each layer alone, and all with a small hostile program: {layers}"
+    return LayerReport(name=name, available=True, detail=detail)
 
 
 def _result(full: LayerReport, landlock: LayerReport) -> LayerReport:

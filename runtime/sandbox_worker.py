@@ -20,11 +20,12 @@ from typing import Any
 from leafwise.runtime import seccomp_rules
 from leafwise.runtime.errors import SandboxBrokenError, SandboxUnavailableError
 from leafwise.runtime.layer_bubblewrap import SCRATCH, command, find_bubblewrap, interpreter, library_roots
-from leafwise.runtime.layer_landlock import landlock_abi, readable_alone, readable_inside
+from leafwise.runtime.layer_landlock import landlock_abi, make_ruleset, readable_alone, readable_inside
 from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel, SandboxOptions
+from leafwise.runtime.sandbox_imports import PACKAGES, resolve_imports
 from leafwise.runtime.sandbox_job import Job, Outcome
 
-_LANDLOCKPY = [f"landlockpy{part}" for part in ("", "._syscall", ".errors", ".flags", ".ruleset", ".testing")]
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 START_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 
@@ -71,7 +72,6 @@ class Worker:
         return tuple(reply["ready"])
 
     def _launch(self) -> dict[str, Any]:
-        config = {"sources": _sources(), "config": self._config()}
         self._process = subprocess.Popen(
             [*self._prefix(), str(interpreter()), "-s", "-S", "-P", "-B", "-c", _source("inside_boot")],
             stdin=self._inner_end.fileno(),
@@ -85,8 +85,10 @@ class Worker:
             extra_groups=None if self._user is None else [],
         )
         self._inner_end.close()
-        with _sealed(json.dumps(config).encode()) as setup:
-            socket.send_fds(self._control, [b"setup"], [setup])
+        with self._ruleset() as (rules, scratch_access):
+            config = {"sources": _sources(), "config": self._config(scratch_access)}
+            with _sealed(json.dumps(config).encode()) as setup:
+                socket.send_fds(self._control, [b"setup"], [setup, *rules])
         self._control.settimeout(START_SECONDS)
         reply: dict[str, Any] = json.loads(self._control.recv(1 << 16) or b"{}")
         return reply
@@ -99,8 +101,8 @@ class Worker:
         """
         source = program.source.encode("utf-8", "surrogatepass")
         checks = [check.model_dump() for check in program.checks]
-        job = {"setup": program.setup, "checks": checks, "stop": program.stop_at_first_failure}
-        message = {"limits": limits.model_dump(), "kept": program.trusted_checks}
+        job = {"setup": program.setup, "checks": checks, "stop": program.stop_at_first_failure, "trace": program.trace}
+        message = {"limits": limits.model_dump(), "kept": program.trusted_checks, "trace": program.trace}
         with _sealed(source) as solver, _sealed(json.dumps(job).encode()) as tester, Job(limits, len(checks)) as pipes:
             try:
                 fds = [solver, pipes.output_in, tester, pipes.verdict_in]
@@ -171,21 +173,35 @@ class Worker:
         bwrap = find_bubblewrap()
         if bwrap is None:
             raise SandboxUnavailableError("bubblewrap is not installed (no `bwrap` on PATH)")
-        return command(bwrap, self._environment())
+        shown = {f"{PACKAGES}/{name}": path for name, path in resolve_imports(self._options.allow_imports).items()}
+        return command(bwrap, self._environment(), shown)
 
     def _environment(self) -> dict[str, str]:
         scratch = self._scratch() or "/"
         # A fixed hash seed: the same program gets the same verdict in every worker.
-        return {"HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
+        fixed = {"HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
+        # A thread that numpy started in the zygote would be missing in its children.
+        return fixed | dict.fromkeys(_ONE_THREAD if self._options.allow_imports else (), "1")
 
     def _scratch(self) -> str | None:
         return SCRATCH if self._level is SandboxLevel.FULL else self._folder
 
-    def _config(self) -> dict[str, Any]:
+    @contextlib.contextmanager
+    def _ruleset(self) -> Iterator[tuple[list[int], int]]:
+        """Landlock's rules as at most one descriptor, and the access to the scratch directory."""
+        if self._level is SandboxLevel.NONE or "landlock" in self._options.without or not landlock_abi():
+            yield [], 0
+            return
+        full, packages = self._level is SandboxLevel.FULL, resolve_imports(self._options.allow_imports)
+        library = readable_inside(library_roots()) if full else readable_alone(library_roots())
+        ruleset, scratch_access = make_ruleset([*library, *((str(path), True) for path in packages.values())])
+        try:
+            yield [ruleset], scratch_access
+        finally:
+            os.close(ruleset)
+
+    def _config(self, scratch_access: int) -> dict[str, Any]:
         full, walled = self._level is SandboxLevel.FULL, self._level is not SandboxLevel.NONE
-        library: list[tuple[str, bool]] | None = None
-        if walled and landlock_abi() and "landlock" not in self._options.without:
-            library = readable_inside(library_roots()) if full else readable_alone(library_roots())
         stored = b""
         if walled and "seccomp" not in self._options.without:
             stored = seccomp_rules.stored("full" if full else "reader")
@@ -194,11 +210,18 @@ class Worker:
         walls = {
             "scratch": self._scratch(),
             "namespaces": full,
-            "library": library,
+            "scratch_access": scratch_access,
             "seccomp": base64.b64encode(stored).decode(),
             "task_slack": 0 if full else _tasks_of_user(),
         }
-        return {"walls": walls, "die_with_parent": not full}
+        packages, imports = self._packages(), list(self._options.allow_imports)
+        return {"walls": walls, "die_with_parent": not full, "packages": packages, "imports": imports}
+
+    def _packages(self) -> dict[str, str]:
+        """Where allowed packages lie inside."""
+        found = resolve_imports(self._options.allow_imports)
+        full = self._level is SandboxLevel.FULL
+        return {name: f"{PACKAGES}/{name}" if full else str(path) for name, path in found.items()}
 
 
 @contextlib.contextmanager
@@ -214,8 +237,8 @@ def _sealed(content: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-def _source(name: str, package: str = "leafwise.runtime") -> str:
-    full = f"{package}.{name}" if package else name
+def _source(name: str) -> str:
+    full = f"leafwise.runtime.{name}"
     spec = importlib.util.find_spec(full)
     source = spec.loader.get_source(full) if spec and spec.loader and hasattr(spec.loader, "get_source") else None
     if source is None:
@@ -225,14 +248,14 @@ def _source(name: str, package: str = "leafwise.runtime") -> str:
 
 @functools.cache
 def _sources() -> dict[str, str]:
-    """The modules that the zygote needs, by full name: those whose names begin with inside_ or layer_, and landlockpy.
+    """The modules that the zygote needs, by full name: those whose names begin with inside_ or layer_.
 
     The folder is not shown inside, where nothing of leafwise is installed.
     """
     files = [path.name for path in resources.files("leafwise.runtime").iterdir()]
     names = [name[:-3] for name in files if name.startswith(("inside_", "layer_")) and name.endswith(".py")]
     inner = {f"leafwise.runtime.{name}": _source(name) for name in names}
-    return {"leafwise": "", "leafwise.runtime": "", **inner, **{name: _source(name, "") for name in _LANDLOCKPY}}
+    return {"leafwise": "", "leafwise.runtime": "", **inner}
 
 
 def _tasks_of_user() -> int:
