@@ -16,7 +16,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from leafwise.runtime.inside_codec import MUTABLE, Codec, MalformedError, Tree, UncrossableError, restore
+from leafwise.runtime.inside_codec import Codec, MalformedError, Tree, UncrossableError
+from leafwise.runtime.inside_values import is_mutable, restore
 from leafwise.runtime.inside_wire import Link, LinkBrokenError
 
 _CANNOT_LEAK = (StopIteration, StopAsyncIteration, GeneratorExit)
@@ -166,7 +167,7 @@ class Solver:
 
 
 def _mutable(value: object) -> object:
-    if type(value) not in MUTABLE:
+    if not is_mutable(value):
         raise MalformedError("not a container")
     return value
 
