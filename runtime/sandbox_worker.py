@@ -23,7 +23,7 @@ from leafwise.runtime.layer_landlock import landlock_abi, readable_library
 from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel
 from leafwise.runtime.sandbox_job import Job, Outcome
 
-_INNER = ("boot", "codec", "wire", "walls", "remote", "solver", "tester", "zygote")
+_INNER = ("boot", "arrays", "late", "codec", "values", "wire", "walls", "remote", "solver", "tester", "zygote")
 _LANDLOCKPY = [f"landlockpy{part}" for part in ("", "._syscall", ".errors", ".flags", ".ruleset", ".testing")]
 START_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
