@@ -1,43 +1,58 @@
 """Plain data as JSON: the only thing that crosses between the solver and the tester.
 
-None, booleans, short integers, finite floats, strings and lists are themselves; everything else is an object with one
-tag, for example `{"t": [1, 2]}` for a tuple. Never pickle or marshal: decoding runs no code of the sender. Standard
-library only, because this module also runs inside the sandbox.
+| value | crosses as |
+|---|---|
+| None, bool, int below 2**62, finite float, str, list | itself |
+| longer int, NaN and infinities, str with lone surrogates | `{"i": hex}`, `{"n": repr}`, `{"u": hex}` |
+| tuple, set, frozenset, dict, deque | `{"t": [..]}`, `s`, `f`, `{"d": [keys, values]}`, `{"q": [items, maxlen]}` |
+| bytes, bytearray, complex, range, Decimal, Fraction | `b`, `B`, `c`, `r`, `D`, `F` |
+| date, time, datetime (a time zone as its offset), timedelta | `w`, `l` |
+| builtin types by name, Ellipsis and NotImplemented | `T`, `E` |
+| arrays and scalars of numpy, see `inside_arrays` | `a`, `g` |
+
+Order, keys of any kind and signs of zero are kept; that two places hold the same object is not. A value of a subclass
+crosses as the first plain type among its bases, read through that type's own methods, since the subclass may override
+any. Everything else (functions, objects, files, a value beyond the caps below) is no plain data: `refer` gives its
+tree, or it raises `UncrossableError`; of a tree only the side that wrote `refer` knows what it stands for, `resolve`.
+
+Never pickle or marshal: decoding runs no code of the sender, and what `encode` could not have made is a
+`MalformedError`. A sender can still choose keys whose hashes collide, so time is for the clock outside to limit.
+
+Standard library only, because this module also runs inside the sandbox; and no module that few programs need, since
+a value of its types only exists where it is loaded already.
 """
 
 from __future__ import annotations
 
 import builtins
-import datetime
-import math
-from collections import deque
-from collections.abc import Callable
-from decimal import Decimal
-from fractions import Fraction
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from leafwise.runtime.inside_late import LATE_DECODERS, late_encoders
 
 Tree = Any
 """A JSON value."""
 
 MAX_DEPTH = 200
 MAX_TEXT = 4_000_000
-"""Longest string or bytes, in characters."""
-MUTABLE = (list, dict, set, bytearray, deque)
-"""Types whose content `restore` can replace."""
+"""Longest string in characters, bytes and array in bytes, integer in hexadecimal digits."""
 MAX_NODES = 1_000_000
-"""Most values inside one value, itself included: about a second of work for both sides."""
-_SHORT = 1 << 62
+"""Most values inside one value, itself and elements of arrays included: about a second of work for both sides."""
+_LOWEST, _HIGHEST = -(1 << 62), 1 << 62
+_LEAST, _MOST = float("-inf"), float("inf")
+_NESTED = {list, dict}
 _TYPES = {
     name: value
     for name, value in vars(builtins).items()
     if isinstance(value, type) and not name.startswith("_") and value.__module__ == "builtins"
 }
 _TYPE_NAMES = {id(value): name for name, value in _TYPES.items() if value.__name__ == name}
-_CLOCK: dict[str, Any] = {t.__name__: t for t in (datetime.datetime, datetime.date, datetime.time)}
+_BASES: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__  # a metaclass may define __mro__ anew
 
 
 class UncrossableError(Exception):
-    """The value is not plain data (or is too deep or too long)."""
+    """The value is not plain data (or is too deep, too long or has too many values)."""
 
 
 class MalformedError(Exception):
@@ -59,87 +74,126 @@ class Codec:
         resolve: Callable[[str, Tree], object] | None = None,
         max_nodes: int = MAX_NODES,
     ) -> None:
+        self._refer, self._resolve = refer, resolve
         self._max_nodes = self._nodes_left = max_nodes
-        self.refer = refer
-        self._resolve = resolve
+        self._found: dict[int, tuple[type, Encode]] = {}
 
-    def encode(self, value: object, depth: int = 0) -> Tree:
-        """The tree of a value. A value of a subclass of a plain type crosses as the plain type.
+    def encode(self, value: object) -> Tree:
+        """The tree of a value.
 
         Raises:
-            UncrossableError: not plain data, too deep, too many values, or a text longer than `MAX_TEXT`.
+            UncrossableError: not plain data, or beyond a cap.
         """
-        if depth == 0:
-            self._nodes_left = self._max_nodes
-        self._nodes_left -= 1
-        if depth > MAX_DEPTH or self._nodes_left < 0:
-            raise UncrossableError("nested too deeply" if depth > MAX_DEPTH else "too many values")
-        for plain, encode in _ENCODERS:
-            if isinstance(value, plain):
-                return encode(self, value, depth + 1)
-        if value is Ellipsis or value is NotImplemented:
-            return {"E": repr(value)}
-        if self.refer is None:
-            raise UncrossableError(type(value).__qualname__)
-        return self.refer(value)
+        self._nodes_left = self._max_nodes
+        try:
+            return self.each((value,), 1, 0)[0]
+        except (OverflowError, RecursionError) as error:
+            raise UncrossableError(str(error)) from None
 
-    def decode(self, tree: Tree, depth: int = 0) -> Any:
+    def decode(self, tree: Tree) -> Any:
         """The value of a tree.
 
         Raises:
             MalformedError: the tree was not made by `encode`.
         """
-        if depth > MAX_DEPTH + 5:
-            raise MalformedError("nested too deeply")
-        if isinstance(tree, list):
-            return [self.decode(item, depth + 1) for item in tree]
-        if not isinstance(tree, dict):
+        if type(tree) not in _NESTED:
             return tree
-        if len(tree) != 1:
-            raise MalformedError("one tag expected")
-        ((tag, payload),) = tree.items()
-        decode = _DECODERS.get(tag)
+        self._nodes_left = self._max_nodes - 1
         try:
-            if decode is not None:
-                return decode(self, payload, depth + 1)
-            if self._resolve is not None:
-                return self._resolve(tag, payload)
-        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise MalformedError(f"tag {tag}: {type(error).__name__}") from error
-        raise MalformedError(f"unknown tag {tag!r}")
+            return self.all(tree, 1) if type(tree) is list else self._tagged(tree, 1)
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+            raise MalformedError(f"{type(error).__name__}: {error}"[:200]) from error
 
-    def each(self, items: Any, depth: int) -> list[Tree]:
-        """The trees of several values."""
-        if hasattr(items, "__length_hint__") and items.__length_hint__() > self._nodes_left:
-            raise UncrossableError("too many values")
-        return [self.encode(item, depth) for item in items]
+    # The rest is for the encoders and decoders. What is beyond a cap is an OverflowError among them.
+
+    def spend(self, nodes: int) -> None:
+        """Count the elements of an array as values."""
+        self._nodes_left -= nodes
+        if self._nodes_left < 0:
+            raise OverflowError("too many values")
+
+    def limit(self, length: int, what: str) -> None:
+        """Hold a length against `MAX_TEXT`."""
+        if length > MAX_TEXT:
+            raise OverflowError(f"{what} of length {length}")
+
+    def refer(self, value: object, depth: int = 0) -> Tree:
+        """The tree of a value that is not plain data."""
+        if self._refer is None:
+            raise UncrossableError(type.__repr__(type(value)))
+        return self._refer(value)
+
+    def each(self, items: Iterable[Any], count: int, depth: int) -> list[Tree]:
+        """The trees of `count` values."""
+        self._nodes_left -= count
+        if self._nodes_left < 0 or depth > MAX_DEPTH:
+            raise OverflowError("too many values, or nested too deeply")
+        trees: list[Tree] = []
+        for item in items:
+            kind = type(item)
+            if (
+                (kind is int and _LOWEST < item < _HIGHEST)
+                or (kind is str and item.isascii() and len(item) <= MAX_TEXT)
+                or (kind is float and _LEAST < item < _MOST)
+                or kind is bool
+                or item is None
+            ):
+                trees.append(item)
+            else:
+                encode = _ENCODERS.get(id(kind)) or self._find(kind)
+                trees.append(encode(self, item, depth + 1))
+        return trees
+
+    def _find(self, kind: type) -> Encode:
+        if id(kind) not in self._found:  # the class is kept as well, for its id to stay its own
+            self._found[id(kind)] = kind, _encoder_of(kind)
+        return self._found[id(kind)][1]
 
     def all(self, trees: Tree, depth: int) -> list[Any]:
         """The values of several trees."""
-        if not isinstance(trees, list):
-            raise MalformedError("a list expected")
-        return [self.decode(tree, depth) for tree in trees]
+        if type(trees) is not list:
+            raise TypeError("a list expected")
+        self._nodes_left -= len(trees)
+        if self._nodes_left < 0 or depth > MAX_DEPTH:
+            raise OverflowError("too many values, or nested too deeply")
+        values = trees[:]
+        if _NESTED.isdisjoint(map(type, trees)):
+            return values
+        for place, tree in enumerate(trees):
+            kind = type(tree)
+            if kind is list:
+                values[place] = self.all(tree, depth + 1)
+            elif kind is dict:
+                values[place] = self._tagged(tree, depth + 1)
+        return values
+
+    def _tagged(self, tree: dict[str, Tree], depth: int) -> Any:
+        ((tag, payload),) = tree.items()
+        decode = _DECODERS.get(tag)
+        if decode is not None:
+            return decode(self, payload, depth)
+        if self._resolve is None:
+            raise LookupError(f"unknown tag {tag!r}")
+        return self._resolve(tag, payload)
 
 
-# A subclass may override any method, so values are read through the plain type's own methods.
+Encode = Callable[[Codec, Any, int], Tree]
 
 
 def _encode_int(codec: Codec, value: int, depth: int) -> Tree:
     plain = int.__pos__(value)
-    return plain if -_SHORT < plain < _SHORT else {"i": hex(plain)}
+    codec.limit(plain.bit_length() // 4, "int")
+    return plain if _LOWEST < plain < _HIGHEST else {"i": hex(plain)}  # never decimal: Python limits the digits
 
 
 def _encode_float(codec: Codec, value: float, depth: int) -> Tree:
     plain = float.__pos__(value)
-    return plain if math.isfinite(plain) else {"n": repr(plain)}
+    return plain if _LEAST < plain < _MOST else {"n": repr(plain)}
 
 
 def _encode_str(codec: Codec, value: str, depth: int) -> Tree:
     plain = str.__str__(value)
-    if len(plain) > MAX_TEXT:
-        raise UncrossableError(f"str of {len(plain)} characters")
-    if plain.isascii():
-        return plain
+    codec.limit(len(plain), "str")
     try:
         plain.encode()
     except UnicodeEncodeError:  # two lone surrogates side by side would come back from JSON as one character
@@ -147,71 +201,73 @@ def _encode_str(codec: Codec, value: str, depth: int) -> Tree:
     return plain
 
 
-def _encode_bytes(codec: Codec, value: Any, depth: int) -> Tree:
-    tag, plain = ("b", bytes) if isinstance(value, bytes) else ("B", bytearray)
-    if plain.__len__(value) > MAX_TEXT:
-        raise UncrossableError(f"{tag} of {plain.__len__(value)} bytes")
-    return {tag: plain.hex(value)}
+def _encode_dict(codec: Codec, value: Any, depth: int) -> Tree:
+    count = dict.__len__(value)
+    return {"d": [codec.each(half(value), count, depth) for half in (dict.keys, dict.values)]}
+
+
+def _encode_ordered(codec: Codec, value: Any, depth: int) -> Tree:
+    keys = list(OrderedDict.__iter__(value))  # dict.keys would not know of move_to_end
+    return {"d": [codec.each(half, len(keys), depth) for half in (keys, [dict.__getitem__(value, k) for k in keys])]}
 
 
 def _encode_complex(codec: Codec, value: complex, depth: int) -> Tree:
     plain = complex.__pos__(value)
-    return {"c": [_encode_float(codec, plain.real, depth), _encode_float(codec, plain.imag, depth)]}
+    return {"c": codec.each((plain.real, plain.imag), 2, depth)}
 
 
-def _encode_dict(codec: Codec, value: dict[Any, Any], depth: int) -> Tree:
-    return {"d": [codec.each(pair, depth + 1) for pair in dict.items(value)]}
-
-
-def _encode_clock(codec: Codec, value: Any, depth: int) -> Tree:
-    for name, clock in _CLOCK.items():
-        if isinstance(value, clock):
-            return {"w": [name, clock.isoformat(value), getattr(value, "fold", 0)]}
-    raise UncrossableError("clock")
-
-
-def _encode_delta(codec: Codec, value: datetime.timedelta, depth: int) -> Tree:
-    return {"l": [value.days, value.seconds, value.microseconds]}
+def _encode_deque(codec: Codec, value: Any, depth: int) -> Tree:
+    maxlen = deque.maxlen.__get__(value)
+    return {"q": [codec.each(deque.__iter__(value), deque.__len__(value), depth), maxlen]}
 
 
 def _encode_type(codec: Codec, value: type, depth: int) -> Tree:
-    if id(value) in _TYPE_NAMES:  # a hostile metaclass may define __eq__ and __hash__
-        return {"T": _TYPE_NAMES[id(value)]}
-    if codec.refer is None:
-        raise UncrossableError(value.__qualname__)
-    return codec.refer(value)
+    name = _TYPE_NAMES.get(id(value))  # a hostile metaclass may define __eq__ and __hash__
+    return codec.refer(value) if name is None else {"T": name}
 
 
-_ENCODERS: tuple[tuple[Any, Callable[[Codec, Any, int], Tree]], ...] = (
-    ((bool, type(None)), lambda codec, value, depth: value),
-    (int, _encode_int),
-    (float, _encode_float),
-    (str, _encode_str),
-    (list, lambda codec, value, depth: codec.each(list.__iter__(value), depth)),
-    (tuple, lambda codec, value, depth: {"t": codec.each(tuple.__iter__(value), depth)}),
-    (dict, _encode_dict),
-    (set, lambda codec, value, depth: {"s": codec.each(set.__iter__(value), depth)}),
-    (frozenset, lambda codec, value, depth: {"f": codec.each(frozenset.__iter__(value), depth)}),
-    ((bytes, bytearray), _encode_bytes),
-    (complex, _encode_complex),
-    (range, lambda codec, value, depth: {"r": codec.each((value.start, value.stop, value.step), depth)}),
-    (deque, lambda codec, value, depth: {"q": [codec.each(deque.__iter__(value), depth), value.maxlen]}),
-    (Decimal, lambda codec, value, depth: {"D": Decimal.__str__(value)}),
-    (Fraction, lambda codec, value, depth: {"F": codec.each((value.numerator, value.denominator), depth)}),
-    (tuple(_CLOCK.values()), _encode_clock),
-    (datetime.timedelta, _encode_delta),
-    (type, _encode_type),
-)
+def _items_encoder(plain: Any, tag: str) -> Encode:
+    return lambda codec, value, depth: {tag: codec.each(plain.__iter__(value), plain.__len__(value), depth)}
+
+
+def _bytes_encoder(plain: Any, tag: str) -> Encode:
+    def encode(codec: Codec, value: Any, depth: int) -> Tree:
+        codec.limit(plain.__len__(value), plain.__name__)
+        return {tag: plain.hex(value)}
+
+    return encode
+
+
+_ENCODERS: dict[int, Encode] = {
+    id(int): _encode_int,
+    id(float): _encode_float,
+    id(str): _encode_str,
+    id(list): lambda codec, value, depth: codec.each(list.__iter__(value), list.__len__(value), depth),
+    id(tuple): _items_encoder(tuple, "t"),
+    id(dict): _encode_dict,
+    id(OrderedDict): _encode_ordered,
+    id(set): _items_encoder(set, "s"),
+    id(frozenset): _items_encoder(frozenset, "f"),
+    id(bytes): _bytes_encoder(bytes, "b"),
+    id(bytearray): _bytes_encoder(bytearray, "B"),
+    id(complex): _encode_complex,
+    id(range): lambda codec, value, depth: {"r": codec.each((value.start, value.stop, value.step), 3, depth)},
+    id(deque): _encode_deque,
+    id(type): _encode_type,
+    id(type(Ellipsis)): lambda codec, value, depth: {"E": "Ellipsis"},
+    id(type(NotImplemented)): lambda codec, value, depth: {"E": "NotImplemented"},
+}
+
+
+def _encoder_of(kind: type) -> Encode:
+    """How the values of a class cross: as those of the first of its bases that are plain data."""
+    known = _ENCODERS | late_encoders()
+    return next((known[id(base)] for base in _BASES(kind) if id(base) in known), Codec.refer)
 
 
 def _decode_dict(codec: Codec, payload: Tree, depth: int) -> dict[Any, Any]:
-    return {key: value for key, value in (codec.all(pair, depth) for pair in payload)}
-
-
-def _decode_clock(codec: Codec, payload: Tree, depth: int) -> Any:
-    name, text, fold = payload
-    value = _CLOCK[name].fromisoformat(text)
-    return value.replace(fold=1) if fold else value
+    keys, values = payload
+    return dict(zip(codec.all(keys, depth), codec.all(values, depth), strict=True))
 
 
 _DECODERS: dict[str, Callable[[Codec, Tree, int], Any]] = {
@@ -227,43 +283,7 @@ _DECODERS: dict[str, Callable[[Codec, Tree, int], Any]] = {
     "c": lambda codec, payload, depth: complex(*codec.all(payload, depth)),
     "r": lambda codec, payload, depth: range(*codec.all(payload, depth)),
     "q": lambda codec, payload, depth: deque(codec.all(payload[0], depth), payload[1]),
-    "D": lambda codec, payload, depth: Decimal(payload),
-    "F": lambda codec, payload, depth: Fraction(*codec.all(payload, depth)),
-    "w": _decode_clock,
-    "l": lambda codec, payload, depth: datetime.timedelta(*payload),
     "T": lambda codec, payload, depth: _TYPES[payload],
     "E": lambda codec, payload, depth: {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}[payload],
+    **LATE_DECODERS,
 }
-
-
-def restore(old: Any, new: Any) -> bool:
-    """Put the content of `new` into the mutable container `old`, keeping inner containers that match (copy-restore).
-
-    Returns:
-        Whether `old` now has the content of `new`; False when the two can't be matched in place.
-    """
-    if type(old) is not type(new):
-        return False
-    if isinstance(old, list):
-        old[:] = [_kept(old[i], item) if i < len(old) else item for i, item in enumerate(new)]
-    elif isinstance(old, dict):
-        merged = {key: _kept(old[key], value) if key in old else value for key, value in new.items()}
-        old.clear()
-        old.update(merged)
-    elif isinstance(old, set):
-        old.clear()
-        old.update(new)
-    elif isinstance(old, bytearray):
-        old[:] = new
-    elif isinstance(old, deque):
-        old.clear()
-        old.extend(new)
-    elif isinstance(old, tuple) and len(old) == len(new):
-        return all(restore(a, b) or a is b or a == b for a, b in zip(old, new, strict=True))
-    else:
-        return False
-    return True
-
-
-def _kept(old: Any, new: Any) -> Any:
-    return old if restore(old, new) else new

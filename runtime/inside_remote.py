@@ -16,9 +16,12 @@ from _thread import RLock  # `threading` would cost every fork
 from collections.abc import Callable
 from typing import Any
 
-from leafwise.runtime.inside_codec import MUTABLE, Codec, MalformedError, Tree, UncrossableError, restore
+from leafwise.runtime.inside_codec import Codec, MalformedError, Tree, UncrossableError
+from leafwise.runtime.inside_values import is_mutable, restore
 from leafwise.runtime.inside_wire import Link, LinkBrokenError
 
+_MEMORY_NAMES = ("__array", "__dlpack")
+"""Attributes by which a library would take an object's word for where its data lies in this process's memory."""
 _CANNOT_LEAK = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 
@@ -166,7 +169,7 @@ class Solver:
 
 
 def _mutable(value: object) -> object:
-    if type(value) not in MUTABLE:
+    if not is_mutable(value):
         raise MalformedError("not a container")
     return value
 
@@ -198,6 +201,8 @@ class Remote:
         return self._solver.request("call", self, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith(_MEMORY_NAMES):
+            raise AttributeError(name)
         return self._solver.request("get", self, name)
 
     def __setattr__(self, name: str, value: object) -> None:

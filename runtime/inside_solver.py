@@ -19,8 +19,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from leafwise.runtime.inside_codec import MUTABLE, Codec, Tree, UncrossableError
+from leafwise.runtime.inside_codec import Codec, Tree, UncrossableError
 from leafwise.runtime.inside_trace import Tracer
+from leafwise.runtime.inside_values import is_mutable
 from leafwise.runtime.inside_wire import Link
 
 FILENAME = "solution.py"
@@ -92,7 +93,7 @@ class _Solver:
 
     def _result(self, value: object, passed: list[tuple[Any, Any]]) -> dict[str, Tree]:
         """The value, or, so that `f(x) is x` holds on the other side, which argument it is."""
-        if type(value) in MUTABLE:
+        if is_mutable(value):
             for key, argument in passed:
                 if argument is value:
                     return {"same": key}

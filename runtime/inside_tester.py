@@ -20,6 +20,7 @@ from typing import Any
 from leafwise.runtime.inside_child import content
 from leafwise.runtime.inside_remote import LoadError, Remote, Solver, SolverLost
 from leafwise.runtime.inside_trace import KEPT_LINES, MAX_SHOWN, MAX_VALUES
+from leafwise.runtime.inside_values import same
 from leafwise.runtime.inside_wire import Link
 
 DONE = b"done"
@@ -130,7 +131,7 @@ class _Tester:
             if check["expected"] is not None:
                 result["observed"] = self._shown(value)
                 expected = eval(compile(check["expected"], where, "eval"), self._space)
-                result["passed"] = bool(value == expected)
+                result["passed"] = same(value, expected)
             else:
                 if is_expression:
                     result["observed"] = self._shown(value)
