@@ -94,4 +94,5 @@ def _try(case: Case | Steps, sandbox: Sandbox, factory: Factory) -> CaseResult:
     except Exception as error:  # the sandbox is foreign code: what it raises is its answer to this case
         complaints = [f"expected no exception, observed {type(error).__name__}: {error}"]
     seconds = time.monotonic() - start
-    return CaseResult(name=case.name, passed=not complaints, detail="; ".join(complaints), seconds=seconds)
+    detail = "; ".join(complaints).encode(errors="backslashreplace").decode()  # programs print what no terminal takes
+    return CaseResult(name=case.name, passed=not complaints, detail=detail, seconds=seconds)

@@ -54,7 +54,8 @@ class Answer(Contract):
         """What is wrong with a verdict, one line each."""
         allowed = self.status if isinstance(self.status, tuple) else (self.status,)
         if verdict.status not in allowed:
-            yield differs("status", " or ".join(allowed), f"{verdict.status} {verdict.detail}".strip())
+            reasons = [check.error or check.observed or "" for check in verdict.checks if not check.passed]
+            yield differs("status", " or ".join(allowed), " / ".join([verdict.status, verdict.detail, *reasons]))
         for what, expected, observed in (
             ("checks passed", self.passed, tuple(check.passed for check in verdict.checks)),
             ("observed", self.observed, tuple(check.observed for check in verdict.checks)),
@@ -159,8 +160,18 @@ def _laws(program: Program, limits: Limits, verdict: Verdict) -> Iterator[tuple[
     yield "failed only if some check did", not (all_passed and results and verdict.status is Status.FAILED)
     yield "no results of checks if it did not load", not (results and verdict.status is Status.LOAD_ERROR)
     yield "no more output than output_chars", len(verdict.output) <= limits.output_chars
+    yield "text that can be written as JSON", _is_json(verdict)
     yield "observed values cut", all(len(result.observed or "") <= _MAX_OBSERVED for result in results)
+    traced = [result for result in results if result.trace]
     yield (
         "traces of failed checks only, where asked for",
-        not any(result.trace and (result.passed or not program.trace) for result in results),
+        not traced or (program.trace and not any(result.passed for result in traced)),
     )
+
+
+def _is_json(verdict: Verdict) -> bool:
+    try:
+        verdict.model_dump_json()
+    except ValueError:  # half a surrogate pair in some text
+        return False
+    return True

@@ -119,6 +119,12 @@ _LIMITED = (
         Answer(output=("hello\n", "in f", "!"), output_cut=False),
     ),
     Case(
+        "output-of-a-program-that-is-killed",
+        tried("print('before')\n" + SPIN + "spin()"),
+        Answer(status=Status.TIMEOUT, output=("before\n",)),
+        _SHORT_CPU,
+    ),
+    Case(
         "output-is-cut",
         tried("print('é' * 100)\nprint('b')"),
         Answer(output=("é" * 50,), output_cut=True),

@@ -120,10 +120,11 @@ def several_threads_at_once(sandbox: Sandbox, _: Factory) -> Iterator[str]:
 
 
 def programs_do_not_see_each_other(sandbox: Sandbox, _: Factory) -> Iterator[str]:
-    """What one leaves in the library's modules is not there for the next."""
-    yield from judge(sandbox, tried("import builtins, math\nbuiltins.left = 1\nmath.left = 2\n"))
+    """What one leaves in the library's modules is not there for the next; nor is what its checks leave."""
+    leave = "import builtins, math\nbuiltins.left = 1\nmath.left = 2\n"
+    yield from judge(sandbox, tried(leave, leave))
     source = "import builtins, math\ndef f():\n    return hasattr(builtins, 'left'), hasattr(math, 'left')\n"
-    yield from judge(sandbox, tried(source, equal("f()", "(False, False)")))
+    yield from judge(sandbox, tried(source, equal("f()", "(False, False)"), "assert not hasattr(math, 'left')"))
 
 
 def files_are_gone_with_their_program(sandbox: Sandbox, _: Factory) -> Iterator[str]:

@@ -62,6 +62,12 @@ class Colour(enum.Enum):
 def point(x): return Point(x, Point(0))
 def red(): return Colour.RED
 """
+_ANY_NAME = """\
+def f(**names): return sorted(names)
+class Box:
+    def __init__(self):
+        self._id, self._type, self.value, self.name = 'id', 'type', 'value', 'name'
+"""
 _LARGE = """\
 BIG = [0] * 5_000_000
 MID = list(range(50_000))
@@ -113,6 +119,23 @@ _JUDGING = (
             "import json\ntry:\n    f()\n    assert 0\nexcept json.JSONDecodeError as error:\n"
             "    assert 'line 1' in str(error)",
         ),
+    ),
+    Case(
+        "exception-groups",
+        tried("def f():\n    raise ExceptionGroup('both', [ValueError(1)])\n", raises("f()", "ExceptionGroup"), "1"),
+    ),
+    Case(
+        "an-exception-with-a-constructor-of-its-own",
+        tried(
+            "class Bad(Exception):\n    def __init__(self, a, b):\n        super().__init__(f'{a} and {b}')\n"
+            "def f():\n    raise Bad(1, 2)\n",
+            raises("f()", "Bad"),
+        ),
+        Answer(errors=("Bad: 1 and 2",), lines=(5,)),
+    ),
+    Case(
+        "an-exception-whose-text-is-no-unicode",
+        tried("def f():\n    raise ValueError('\\ud800')\n", raises("f()", "ValueError")),
     ),
     Case(
         "statements-and-expressions",
@@ -174,6 +197,17 @@ _CROSSING = (
             raises("apply(lambda x: 1 // x, 0)", "ZeroDivisionError"),
         ),
     ),
+    Case(
+        "keywords-of-any-name",
+        tried(_ANY_NAME, *(equal(f"f({name}=1)", f"[{name!r}]") for name in ("name", "value", "args", "op", "self"))),
+    ),
+    Case(
+        "attributes-of-any-name",
+        tried(
+            _ANY_NAME, *(equal(f"Box().{name}", f"{name.strip('_')!r}") for name in ("value", "name", "_id", "_type"))
+        ),
+    ),
+    Case("integers-of-many-digits", tried("def f():\n    return 10 ** 5000\n", equal("f()", "10 ** 5000"), "f()")),
     Case("generators", tried("def count(n):\n    yield from range(n)\n", equal("list(count(3))", "[0, 1, 2]"))),
     Case(
         "classes",

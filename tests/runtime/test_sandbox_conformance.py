@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -22,8 +22,17 @@ from leafwise.runtime.sandbox_scripted import ScriptedSandbox
 pytestmark = pytest.mark.sandbox
 NAMES = [case.name for case in CASES]
 LIVE_LEVELS = [SandboxLevel.FULL, SandboxLevel.LANDLOCK, SandboxLevel.NONE]
-_EARLY = "a program that is killed before its walls stand is reported as a sandbox that broke (inside_zygote._run)"
-KNOWN = {"cancelled-before-it-starts": _EARLY, "limits-too-short-to-start": _EARLY}
+EARLY = "a program that is killed before its walls stand is reported as a sandbox that broke (inside_zygote._run)"
+NAMES_OF_STAND_INS = "names of the stand-ins' own parameters and slots are not the candidate's (inside_remote)"
+KNOWN = {
+    "cancelled-before-it-starts": EARLY,
+    "limits-too-short-to-start": EARLY,
+    "keywords-of-any-name": NAMES_OF_STAND_INS,
+    "attributes-of-any-name": NAMES_OF_STAND_INS,
+    "integers-of-many-digits": "the repr for `observed` raises, and with it the check (inside_tester._try)",
+    "exception-groups": "their classes can't be made without arguments (inside_remote.Solver._error)",
+    "an-exception-whose-text-is-no-unicode": "half surrogate pairs in texts of the verdict (inside_tester._described)",
+}
 """What our own sandbox gets wrong."""
 
 
@@ -95,8 +104,10 @@ def test_nothing_rests_on_assert() -> None:
         assert not [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Assert)]
 
 
-def failures(sandbox_factory: Callable[[], Sandbox]) -> dict[str, CaseResult]:
-    return {result.name: result for result in check_conformance(sandbox_factory) if result.failed}
+def failures(factory: Callable[[], Sandbox], only: Iterable[str] = NAMES) -> dict[str, CaseResult]:
+    """Of the cases that our own sandbox passes, those that a broken one fails."""
+    results = check_conformance(factory, only=set(only) - KNOWN.keys())
+    return {result.name: result for result in results if result.failed}
 
 
 def passes_all(program: Program, verdict: Verdict) -> Verdict:
@@ -174,7 +185,8 @@ def test_a_sandbox_that_never_closes_is_caught() -> None:
 
 def test_a_level_that_is_only_claimed_is_caught() -> None:
     """Without walls, every try succeeds; each does no harm."""
-    failed = failures(lambda: Wrapped(next(open_or_skip(SandboxLevel.NONE)), {}, SandboxLevel.LANDLOCK))
-    holes = {"reads-etc-passwd", "opens-a-socket", "writes-outside", "forks", "runs-a-program", "signals-its-parent"}
-    assert {*holes, "nothing-outside-is-reached", "no-writable-directory"} <= set(failed)
-    assert "secret" in failed["nothing-outside-is-reached"].detail
+    tries = {"reads-etc-passwd", "opens-a-socket", "writes-outside", "forks", "runs-a-program", "signals-its-parent"}
+    tries |= {"nothing-outside-is-reached", "no-writable-directory"}
+    failed = failures(lambda: Wrapped(next(open_or_skip(SandboxLevel.NONE)), {}, SandboxLevel.LANDLOCK), tries)
+    assert set(failed) == tries
+    assert "files outside: expected {'secret': 'kept'}" in failed["nothing-outside-is-reached"].detail
