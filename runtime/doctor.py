@@ -13,17 +13,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import psutil
 
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.cpu import Cpu, read_cpu
-from leafwise.runtime.errors import LeafwiseError
+from leafwise.runtime.errors import LeafwiseError, SandboxUnavailableError
 from leafwise.runtime.models import DEFAULT_MODEL, MODELS, locate, resolve
 from leafwise.runtime.native_build import DISTRIBUTION, reinstall_command
 from leafwise.runtime.paths import cache_dir, state_dir
 from leafwise.runtime.probe import probe
-from leafwise.runtime.sandbox import LayerReport, probe_layers
+from leafwise.runtime.sandbox import LayerReport, open_sandbox, probe_layers
+from leafwise.runtime.sandbox_contracts import SandboxLevel
+
+if TYPE_CHECKING:
+    from leafwise.runtime.sandbox_conformance import CaseResult
 
 _GIB = 1 << 30
 _MEMORY_GIB, _DISK_GIB = 1.0, 1.0  # what the embedded model with a pool of sandbox workers and a run's records need
@@ -81,8 +86,12 @@ class Report(Contract):
         return all(finding.state is not State.MISSING for finding in self.findings)
 
 
-def examine() -> Report:
-    """Looks at everything; takes about two seconds, because the default model is tried afresh."""
+def examine(*, conformance: bool = False) -> Report:
+    """Looks at everything; takes about two seconds, because the default model is tried afresh.
+
+    Args:
+        conformance: whether to run the sandbox's conformance suite too; takes about ten seconds more.
+    """
     steps: tuple[Callable[[], Iterable[Finding]], ...] = (
         _python,
         _library,
@@ -91,6 +100,7 @@ def examine() -> Report:
         _models,
         _memory,
         _disk,
+        *((_conformance,) if conformance else ()),
     )
     return Report(findings=tuple(finding for step in steps for finding in step()))
 
@@ -196,3 +206,33 @@ def _disk() -> Iterable[Finding]:
         remedy = "" if enough else f"free some disk space: {_DISK_GIB:.0f} GiB should be free"
         detail = f"{free / _GIB:.1f} GiB free at {folder}"
         yield Finding(name=name, state=State.OK if enough else State.WARN, detail=detail, remedy=remedy)
+
+
+def _conformance() -> Iterable[Finding]:
+    from leafwise.runtime.sandbox_conformance import check_conformance  # its cases are only wanted here
+
+    try:
+        with open_sandbox() as sandbox:
+            level = sandbox.level
+        results = check_conformance(lambda: open_sandbox(level))
+    except SandboxUnavailableError as error:
+        yield Finding(name="conformance", state=State.MISSING, detail=f"not tried: {error.message}", remedy=error.hint)
+        return
+    yield from judge_conformance(level, results)
+
+
+def judge_conformance(level: SandboxLevel, results: list[CaseResult]) -> Iterable[Finding]:
+    """A line for each case that failed, and one that counts: verdicts of a sandbox that fails one can not be relied on.
+
+    Args:
+        level: of the sandbox that was tried.
+        results: of the cases.
+    """
+    failed = [result for result in results if result.failed]
+    for result in failed:
+        yield Finding(name=f"conformance: {result.name}", state=State.MISSING, detail=result.detail)
+    passed, skipped = sum(result.passed for result in results), sum(bool(result.skipped) for result in results)
+    detail = f"level {level}: {passed} cases passed, {len(failed)} failed, {skipped} not asked of this level"
+    remedy = "report this with the output of `leafwise doctor --conformance --json`" if failed else ""
+    state = State.MISSING if failed else State.OK
+    yield Finding(name="conformance", state=state, detail=detail, remedy=remedy)

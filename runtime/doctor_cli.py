@@ -24,12 +24,15 @@ def main(arguments: list[str]) -> int:
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    conformance: Annotated[
+        bool, typer.Option("--conformance", help="Also run the sandbox's conformance suite (seconds).")
+    ] = False,
 ) -> int:
     """Say what this machine has for leafwise, and what to do about what is missing.
 
     Exit status: 0 if `leafwise solve` can work here, 2 otherwise.
     """
-    report = examine()
+    report = examine(conformance=conformance)
     if as_json:
         print(json.dumps({**report.model_dump(mode="json"), "can_solve": report.can_solve}, indent=2))
     else:

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from leafwise.runtime import doctor, doctor_cli
+from leafwise.runtime import doctor, doctor_cli, sandbox_conformance
 from leafwise.runtime.cpu import Cpu
-from leafwise.runtime.doctor import Finding, Report, State, judge_build, judge_layers
-from leafwise.runtime.errors import EngineCrashedError, ModelNotFoundError
+from leafwise.runtime.doctor import Finding, Report, State, judge_build, judge_conformance, judge_layers
+from leafwise.runtime.errors import EngineCrashedError, ModelNotFoundError, SandboxUnavailableError
 from leafwise.runtime.models import ResolvedModel
 from leafwise.runtime.native_build import reinstall_command
 from leafwise.runtime.probe import ProbeVerdict
 from leafwise.runtime.sandbox import LayerReport
+from leafwise.runtime.sandbox_conformance import CaseResult
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 INFO = "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | AVX512 = 0 | REPACK = 1 | "
 VERDICT = ProbeVerdict(
@@ -58,6 +60,42 @@ class TestLayers:
 
     def test_no_level(self) -> None:
         assert self.states(bubblewrap=True, level=False)["sandbox"] is State.MISSING
+
+
+class TestConformance:
+    PASSED = CaseResult(name="raises", passed=True)
+    SKIPPED = CaseResult(name="forks", passed=False, skipped="asked of level full, not of level none")
+    FAILED = CaseResult(name="cpu-limit", passed=False, detail="status: expected timeout, observed passed")
+
+    def findings(self, *results: CaseResult) -> list[Finding]:
+        return list(judge_conformance(SandboxLevel.NONE, list(results)))
+
+    def test_all_pass(self) -> None:
+        (count,) = self.findings(self.PASSED, self.SKIPPED)
+        assert count.state is State.OK
+        assert count.detail == "level none: 1 cases passed, 0 failed, 1 not asked of this level"
+        assert not count.remedy
+
+    def test_a_line_for_each_that_failed(self) -> None:
+        failed, count = self.findings(self.PASSED, self.FAILED)
+        assert failed.name == "conformance: cpu-limit"
+        assert failed.detail == "status: expected timeout, observed passed"
+        assert failed.state is count.state is State.MISSING
+        assert "--conformance --json" in count.remedy
+
+    @pytest.mark.sandbox
+    def test_the_sandbox_that_would_be_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sandbox_conformance, "CASES", sandbox_conformance.CASES[:1])
+        assert [finding.state for finding in doctor._conformance()] == [State.OK]
+
+    def test_no_sandbox(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse() -> None:
+            raise SandboxUnavailableError("no sandbox works here", "install it")
+
+        monkeypatch.setattr(doctor, "open_sandbox", refuse)
+        (finding,) = doctor._conformance()
+        assert finding.state is State.MISSING
+        assert finding.remedy == "install it"
 
 
 class TestDecode:
@@ -129,22 +167,36 @@ class TestCommand:
 
     @pytest.mark.parametrize(("state", "status"), [(State.OK, 0), (State.WARN, 0), (State.MISSING, 2)])
     def test_status(self, monkeypatch: pytest.MonkeyPatch, state: State, status: int) -> None:
-        monkeypatch.setattr(doctor_cli, "examine", lambda: self.report(state))
+        monkeypatch.setattr(doctor_cli, "examine", lambda conformance: self.report(state))
         assert doctor_cli.main([]) == status
 
     def test_lines(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.setattr(doctor_cli, "examine", lambda: self.report(State.WARN))
+        monkeypatch.setattr(doctor_cli, "examine", lambda conformance: self.report(State.WARN))
         doctor_cli.main([])
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == "warn  thing  [as] it is"
         assert lines[1].strip() == "-> do this"
 
     def test_json(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.setattr(doctor_cli, "examine", lambda: self.report(State.OK))
+        monkeypatch.setattr(doctor_cli, "examine", lambda conformance: self.report(State.OK))
         assert doctor_cli.main(["--json"]) == 0
         printed = json.loads(capsys.readouterr().out)
         assert printed["can_solve"] is True
         assert printed["findings"][0]["name"] == "thing"
+
+    @pytest.mark.parametrize(("options", "wanted"), [([], False), (["--conformance"], True)])
+    def test_conformance_is_only_tried_when_asked_for(
+        self, monkeypatch: pytest.MonkeyPatch, options: list[str], wanted: bool
+    ) -> None:
+        asked: list[bool] = []
+
+        def examine(conformance: bool) -> Report:
+            asked.append(conformance)
+            return self.report(State.OK)
+
+        monkeypatch.setattr(doctor_cli, "examine", examine)
+        assert doctor_cli.main(options) == 0
+        assert asked == [wanted]
 
     def test_help_and_usage(self) -> None:
         assert doctor_cli.main(["--help"]) == 0
