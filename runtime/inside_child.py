@@ -56,6 +56,7 @@ def fork(body: Callable[[], None]) -> Child:
         return Child(pid)
     status = 1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         body()
         status = 0
     except LinkBrokenError:

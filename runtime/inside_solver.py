@@ -29,7 +29,7 @@ _MAX_CONSTANT = 10_000
 """Values in a module constant that is sent along with the names; a larger one is sent when it is asked for."""
 _TOO_LONG = {"error": {"chain": [["builtins", "OverflowError"]], "text": "the result is too long", "args": None}}
 _OPERATIONS: dict[str, Callable[..., Any]] = {
-    "call": lambda function, *args, **kwargs: function(*args, **kwargs),
+    "call": lambda function, /, *args, **kwargs: function(*args, **kwargs),
     "get": getattr,
     "set": setattr,
     "len": len,

@@ -168,6 +168,8 @@ class _Tester:
         self._solver.describing = True
         try:
             return _cut(repr(value))
+        except Exception as error:  # an integer of too many digits, for one: no reason for a right answer to fail
+            return f"<{type(value).__name__}: {type(error).__name__} when it is to be shown>"
         finally:
             self._solver.describing = False
 
@@ -189,8 +191,8 @@ class _Solution(types.ModuleType):
 
 
 def _trace_line(number: int, function: str, values: list[list[str]]) -> dict[str, Any]:
-    shown = [[str(name)[:MAX_SHOWN], str(text)[:MAX_SHOWN]] for name, text in values[:MAX_VALUES]]
-    return {"line": int(number), "function": str(function)[:MAX_SHOWN], "values": shown}
+    shown = [[_cut(str(name), MAX_SHOWN), _cut(str(text), MAX_SHOWN)] for name, text in values[:MAX_VALUES]]
+    return {"line": int(number), "function": _cut(str(function), MAX_SHOWN), "values": shown}
 
 
 def _may_be_given(name: str) -> bool:
@@ -225,5 +227,6 @@ def _line(error: BaseException) -> int | None:
     return line if isinstance(line, int) else None
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
+def _cut(text: str, most: int = _MAX_TEXT) -> str:
+    plain = text[:most].encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no text
+    return plain if len(text) <= most and len(plain) <= most else plain[: most - 3] + "..."

@@ -7,7 +7,7 @@ reports that instead of running the program.
 from __future__ import annotations
 
 import base64
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from leafwise.runtime.layer_landlock import Landlock
 from leafwise.runtime.layer_namespaces import Namespaces
@@ -36,7 +36,7 @@ class Walls:
     """The layers of a worker. Made once in the zygote; `enter` is called in each child.
 
     Args:
-        scratch: the writable directory, or None.
+        scratch: the kind of writable directory, see `Scratch`.
         namespaces: whether bubblewrap's namespaces are around this process, and it may mount in them.
         ruleset: descriptor of Landlock's rules; None leaves Landlock out.
         scratch_access: what Landlock allows in the scratch directory.
@@ -47,16 +47,16 @@ class Walls:
     def __init__(
         self,
         *,
-        scratch: str | None,
+        scratch: Literal["mounted", "folder", "none"],
         namespaces: bool,
         ruleset: int | None,
         scratch_access: int,
         seccomp: str,
         task_slack: int,
     ) -> None:
-        self._scratch = Scratch(scratch, namespaces)
+        self._scratch = Scratch(scratch)
         self._privileges = Privileges(namespaces)
-        self._landlock = Landlock(ruleset, scratch, scratch_access) if ruleset is not None else None
+        self._landlock = Landlock(ruleset, self._scratch.folder, scratch_access) if ruleset is not None else None
         self._first: list[Layer] = [*([Namespaces()] if namespaces else []), self._scratch, self._privileges]
         self._last: list[Layer] = [layer for layer in (self._landlock,) if layer is not None]
         if seccomp:
@@ -93,6 +93,11 @@ class Walls:
             needed.enter(limits)
         return layer.self_test(limits)
 
+    @property
+    def folder(self) -> str | None:
+        """The writable directory, where there is one."""
+        return self._scratch.folder
+
     def descriptors(self) -> list[int]:
         """Descriptors that a child needs until it has entered."""
         return [] if self._landlock is None else [self._landlock.ruleset]
@@ -107,3 +112,7 @@ class Walls:
         if new and self._landlock is not None:
             self._landlock.renew()
         return empty, new
+
+    def remove(self) -> None:
+        """Remove what this worker wrote outside of namespaces: its supervisor may have been killed."""
+        self._scratch.remove()

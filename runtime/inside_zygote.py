@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import socket
 import time
 from typing import Any
@@ -45,7 +46,8 @@ def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -
         ruleset: Landlock's rules; None where there are none.
     """
     if config["die_with_parent"]:
-        die_with_parent()
+        signal.signal(signal.SIGTERM, _stop)  # not SIGKILL: there may be a directory to remove
+        die_with_parent(signal.SIGTERM)
     undumpable()
     try:
         walls = Walls(**config["walls"], ruleset=ruleset)
@@ -62,8 +64,15 @@ def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share
     gc.disable()
-    control.send(json.dumps({"ready": [layer.name for layer in walls.layers]}).encode())
-    _Zygote(control, walls).serve()
+    control.send(json.dumps({"ready": [layer.name for layer in walls.layers], "folder": walls.folder}).encode())
+    try:
+        _Zygote(control, walls).serve()
+    finally:
+        walls.remove()
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise SystemExit
 
 
 class _Zygote:
@@ -116,8 +125,10 @@ class _Zygote:
             self._end_tester()  # before the solver: it must not take a time-out for a crash
         solver.end()
         with os.fdopen(ready_out, "rb") as file:
-            ready = file.read(1000).decode(errors="replace")
-        broken = tester.broken or ("" if ready == "+" else ready or "a process died early")
+            said = file.read(1000).decode(errors="replace")
+        # One that was killed here, for a limit or by the user, had no time to say that it stood.
+        wrong = said if said != "+" else ""
+        broken = tester.broken or wrong or ("" if said or reason else "a process died early")
         empty, new = self._walls.clean()
         if new:
             self._end_tester()  # it holds the old directory

@@ -9,8 +9,8 @@ import sysconfig
 from pathlib import Path
 
 from leafwise.runtime.layer_namespaces import HOSTNAME
+from leafwise.runtime.layer_scratch import SCRATCH
 
-SCRATCH = "/scratch"
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
 _PACKAGES = ("site-packages", "dist-packages")
 _NOBODY = "65534"

@@ -25,9 +25,9 @@ def undumpable() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent thread ends; children of it don't inherit that."""
-    prctl(_PDEATHSIG, signal.SIGKILL, what="PR_SET_PDEATHSIG")
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent thread ends; children of it don't inherit that."""
+    prctl(_PDEATHSIG, number, what="PR_SET_PDEATHSIG")
 
 
 class Privileges:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from leafwise.runtime.inside_libc import mount_tmpfs, unmount
 
+SCRATCH = "/scratch"
+"""Where it is mounted inside a namespace."""
 SIZE_MB = 32
 MAX_FILES = 1024
 _NOSUID, _NODEV, _NOEXEC = 2, 4, 8
@@ -21,16 +23,24 @@ class Scratch:
     """The scratch directory.
 
     Args:
-        folder: its path; None when there is no writable directory.
-        mount: whether this process can mount it as a bounded file system of its own (the zygote of a namespace).
+        kind: `mounted`: this process, the zygote of a namespace, mounts it as a bounded file system of its own;
+            `folder`: a new folder among the temporary ones; `none`: there is no writable directory.
     """
 
     name = "scratch"
 
-    def __init__(self, folder: str | None, mount: bool) -> None:
-        self.folder = folder
-        self._mount = mount
-        self._renew()
+    def __init__(self, kind: Literal["mounted", "folder", "none"]) -> None:
+        self._mounted = kind == "mounted"
+        self.folder: str | None = None
+        """Its path."""
+        if kind == "folder":
+            import tempfile  # not warm: one use in a worker's life
+
+            self.folder = tempfile.mkdtemp(prefix="leafwise-sandbox-")
+        elif self._mounted:
+            self.folder = SCRATCH
+            self._mount()
+        os.environ["HOME"] = os.environ["TMPDIR"] = self.folder or "/"
 
     def enter(self, limits: dict[str, Any]) -> None:
         """Go there; without one, to the root directory."""
@@ -47,20 +57,26 @@ class Scratch:
         with contextlib.suppress(OSError):  # the program may have locked the directory
             if not os.listdir(self.folder):  # noqa: PTH208 - once per program, in the process that forks
                 return True, False
-        if not self._mount:
+        if not self._mounted:
             return False, False
         unmount(self.folder)
-        self._renew()
+        self._mount()
         return True, True
 
-    def _renew(self) -> None:
-        if self._mount and self.folder is not None:
-            options = f"size={SIZE_MB}m,nr_inodes={MAX_FILES},mode=0700"
-            mount_tmpfs(self.folder, _NOSUID | _NODEV | _NOEXEC, options)
+    def remove(self) -> None:
+        """Remove the directory, if it is not one that goes with its namespace."""
+        if self.folder is not None and not self._mounted:
+            import shutil  # not warm: one use in a worker's life
+
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _mount(self) -> None:
+        options = f"size={SIZE_MB}m,nr_inodes={MAX_FILES},mode=0700"
+        mount_tmpfs(SCRATCH, _NOSUID | _NODEV | _NOEXEC, options)
 
     def self_test(self, limits: dict[str, Any]) -> list[str]:
         """What is still possible in a process that has entered this layer; empty when it holds."""
-        if self.folder is None or not self._mount:
+        if not self._mounted:
             return []
         holes = []
         with contextlib.suppress(OSError):

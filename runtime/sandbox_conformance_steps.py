@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import tempfile
 import threading
@@ -28,10 +29,11 @@ from leafwise.runtime.sandbox_conformance_case import (
 )
 from leafwise.runtime.sandbox_conformance_endings import SLEEP, SPIN, THREADS
 from leafwise.runtime.sandbox_conformance_values import ADD
-from leafwise.runtime.sandbox_contracts import Limits, Program, Status
+from leafwise.runtime.sandbox_contracts import Limits, Program, Status, Verdict
 
 _HONEST = tried(ADD, equal("add(2, 3)", "5"))
 _SLEEPER, _SPINNER = tried(SLEEP), tried(SPIN + "spin()")
+_ENOUGH = 20.0
 _SOON = 0.2  # seconds; a program that was submitted is then running
 _CANCELLED = Answer(status=Status.TIMEOUT, detail="cancelled")
 _REACHES = """\
@@ -67,6 +69,11 @@ def no_run_after_close(_: Sandbox, open_sandbox: Factory) -> Iterator[str]:
     sandbox = open_sandbox()
     sandbox.close()
     yield from _refusal(sandbox, _HONEST)
+    try:
+        verdict = sandbox.submit(_HONEST).result(_ENOUGH)
+    except SandboxError:
+        return
+    yield differs("submit", "SandboxError", verdict)
 
 
 def closing_ends_a_running_program(_: Sandbox, open_sandbox: Factory) -> Iterator[str]:
@@ -108,6 +115,28 @@ def limits_too_short_to_start(sandbox: Sandbox, _: Factory) -> Iterator[str]:
     """Reached while the program is still being walled in: a time-out like any other; tried often, for it is a race."""
     for limits in (Limits(cpu_seconds=1e-4), Limits(wall_seconds=1e-3)) * 5:
         yield from judge(sandbox, _SPINNER, Answer(status=Status.TIMEOUT), limits)
+
+
+def submitted_programs_have_verdicts(sandbox: Sandbox, _: Factory) -> Iterator[str]:
+    """Those that `run` would give, whether somebody waits for them or awaits them."""
+
+    async def awaited() -> Verdict:
+        return await sandbox.submit(_HONEST)
+
+    handles = [sandbox.submit(_HONEST) for _ in range(8)]
+    for verdict in (*(handle.result(_ENOUGH) for handle in handles), asyncio.run(awaited())):
+        if not verdict.passed:
+            yield differs("verdict", "passed", verdict)
+
+
+def cancelling_a_submitted_program(sandbox: Sandbox, _: Factory) -> Iterator[str]:
+    """Ends it, and the ones behind it are run."""
+    handle, next_one = sandbox.submit(_SLEEPER, Limits(wall_seconds=60)), sandbox.submit(_HONEST)
+    time.sleep(_SOON)
+    handle.cancel()
+    yield from _CANCELLED.complaints(handle.result(_ENOUGH))
+    if not (verdict := next_one.result(_ENOUGH)).passed:
+        yield differs("verdict of the next program", "passed", verdict)
 
 
 def several_threads_at_once(sandbox: Sandbox, _: Factory) -> Iterator[str]:
@@ -196,6 +225,8 @@ CASES = (
     Steps(cancelling_ends_a_program_that_waits, LIVE),
     Steps(cancelled_before_it_starts, LIVE),
     Steps(limits_too_short_to_start, LIVE),
+    Steps(submitted_programs_have_verdicts),
+    Steps(cancelling_a_submitted_program, LIVE),
     Steps(several_threads_at_once),
     Steps(programs_do_not_see_each_other),
     Steps(files_are_gone_with_their_program, WRITABLE),

@@ -19,13 +19,14 @@ from typing import Any
 
 from leafwise.runtime import seccomp_rules
 from leafwise.runtime.errors import SandboxBrokenError, SandboxUnavailableError
-from leafwise.runtime.layer_bubblewrap import SCRATCH, command, find_bubblewrap, interpreter, library_roots
+from leafwise.runtime.layer_bubblewrap import command, find_bubblewrap, interpreter, library_roots
 from leafwise.runtime.layer_landlock import landlock_abi, make_ruleset, readable_alone, readable_inside
 from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel, SandboxOptions
 from leafwise.runtime.sandbox_imports import PACKAGES, resolve_imports
 from leafwise.runtime.sandbox_job import Job, Outcome
 
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_SCRATCH = {SandboxLevel.FULL: "mounted", SandboxLevel.LANDLOCK: "none", SandboxLevel.NONE: "folder"}
 START_SECONDS = 20.0
 _CLOSE_SECONDS = 2.0
 
@@ -47,9 +48,7 @@ class Worker:
         self._options = options
         self._level = options.level
         self._user = user
-        self._folder = tempfile.mkdtemp(prefix="leafwise-sandbox-") if self._level is SandboxLevel.NONE else None
-        if self._folder is not None and user is not None:
-            os.chown(self._folder, user, user)
+        self._folder: str | None = None
         self._control, self._inner_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = os.memfd_create("leafwise-sandbox-errors", os.MFD_CLOEXEC)
@@ -69,6 +68,7 @@ class Worker:
             message = reply.get("broken") or self._stderr() or failure
             self.kill()
             raise SandboxUnavailableError(f"the {self._level} sandbox did not start: {message}")
+        self._folder = reply["folder"]
         return tuple(reply["ready"])
 
     def _launch(self) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class Worker:
         self._control.close()
         self._inner_end.close()
         os.close(self._errors)
-        if self._folder is not None:
+        if self._folder is not None and self._level is not SandboxLevel.FULL:  # the zygote had no time to
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _await_inner_end(self) -> None:
@@ -177,14 +177,10 @@ class Worker:
         return command(bwrap, self._environment(), shown)
 
     def _environment(self) -> dict[str, str]:
-        scratch = self._scratch() or "/"
         # A fixed hash seed: the same program gets the same verdict in every worker.
-        fixed = {"HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
+        fixed = {"TMPDIR": tempfile.gettempdir(), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"}
         # A thread that numpy started in the zygote would be missing in its children.
         return fixed | dict.fromkeys(_ONE_THREAD if self._options.allow_imports else (), "1")
-
-    def _scratch(self) -> str | None:
-        return SCRATCH if self._level is SandboxLevel.FULL else self._folder
 
     @contextlib.contextmanager
     def _ruleset(self) -> Iterator[tuple[list[int], int]]:
@@ -208,7 +204,7 @@ class Worker:
             if not stored:
                 raise SandboxUnavailableError("no seccomp filter for this kind of processor", hint="use --sandbox none")
         walls = {
-            "scratch": self._scratch(),
+            "scratch": _SCRATCH[self._level],
             "namespaces": full,
             "scratch_access": scratch_access,
             "seccomp": base64.b64encode(stored).decode(),

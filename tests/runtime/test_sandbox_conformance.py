@@ -13,6 +13,7 @@ from sandbox_levels import open_or_skip
 
 from leafwise.runtime import sandbox_conformance
 from leafwise.runtime.errors import SandboxBrokenError
+from leafwise.runtime.handle import Handle
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_conformance import CASES, CaseResult, check_conformance
 from leafwise.runtime.sandbox_conformance_case import USUAL
@@ -22,18 +23,6 @@ from leafwise.runtime.sandbox_scripted import ScriptedSandbox
 pytestmark = pytest.mark.sandbox
 NAMES = [case.name for case in CASES]
 LIVE_LEVELS = [SandboxLevel.FULL, SandboxLevel.LANDLOCK, SandboxLevel.NONE]
-EARLY = "a program that is killed before its walls stand is reported as a sandbox that broke (inside_zygote._run)"
-NAMES_OF_STAND_INS = "names of the stand-ins' own parameters and slots are not the candidate's (inside_remote)"
-KNOWN = {
-    "cancelled-before-it-starts": EARLY,
-    "limits-too-short-to-start": EARLY,
-    "keywords-of-any-name": NAMES_OF_STAND_INS,
-    "attributes-of-any-name": NAMES_OF_STAND_INS,
-    "integers-of-many-digits": "the repr for `observed` raises, and with it the check (inside_tester._try)",
-    "exception-groups": "their classes can't be made without arguments (inside_remote.Solver._error)",
-    "an-exception-whose-text-is-no-unicode": "half surrogate pairs in texts of the verdict (inside_tester._described)",
-}
-"""What our own sandbox gets wrong."""
 
 
 class Wrapped:
@@ -47,6 +36,9 @@ class Wrapped:
         verdict = self._inner.run(program, limits, cancel).model_copy(update={"level": self.level})
         self._verdicts.setdefault(program, verdict)
         return verdict
+
+    def submit(self, program: Program, limits: Limits = USUAL) -> Handle[CheckResult, Verdict]:
+        return self._inner.submit(program, limits)
 
     def close(self) -> None:
         self._inner.close()
@@ -76,8 +68,6 @@ def test_case(level: SandboxLevel, name: str) -> None:
     result = (tried_scripted() if level is SandboxLevel.SCRIPTED else tried(level)[0])[name]
     if result.skipped:
         pytest.skip(result.skipped)
-    if result.failed and name in KNOWN:
-        pytest.xfail(KNOWN[name])
     assert result.passed, result.detail
 
 
@@ -106,7 +96,7 @@ def test_nothing_rests_on_assert() -> None:
 
 def failures(factory: Callable[[], Sandbox], only: Iterable[str] = NAMES) -> dict[str, CaseResult]:
     """Of the cases that our own sandbox passes, those that a broken one fails."""
-    results = check_conformance(factory, only=set(only) - KNOWN.keys())
+    results = check_conformance(factory, only=set(only))
     return {result.name: result for result in results if result.failed}
 
 

@@ -68,8 +68,8 @@ def test_an_unbounded_scratch_is_seen() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def without() -> list[str]:
-            scratch = Scratch(None, mount=False)
-            scratch.folder, scratch._mount = folder, True
+            scratch = Scratch("none")
+            scratch._mounted = True
             os.chdir(folder)
             return scratch.self_test(LIMITS)
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,26 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.fixture
+def own_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary folder that only this test writes to, and every user can."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        monkeypatch.setenv("TMPDIR", name)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("level", LEVELS)
-def test_close_leaves_nothing(level: SandboxLevel) -> None:
-    before = descendants(), open_descriptors(), set(Path(tempfile.gettempdir()).glob("leafwise-*"))
+def test_close_leaves_nothing(level: SandboxLevel, own_tmp: Path) -> None:
+    before = descendants(), open_descriptors(), list(own_tmp.iterdir())
     sandbox = open_sandbox(level, workers=2)
     with ThreadPoolExecutor(2) as threads:
         assert all(v.passed for v in threads.map(sandbox.run, [DOUBLE] * 20))
     assert descendants() - before[0]
     sandbox.close()
     sandbox.close()
-    assert (descendants(), open_descriptors(), set(Path(tempfile.gettempdir()).glob("leafwise-*"))) == before
+    assert (descendants(), open_descriptors(), list(own_tmp.iterdir())) == before
     with pytest.raises(SandboxError):
         sandbox.run(DOUBLE)
 
@@ -102,7 +113,7 @@ if sys.argv[2] == "wait":
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("how", ["wait", "exit"])
-def test_nothing_outlives_the_parent(level: SandboxLevel, how: str) -> None:
+def test_nothing_outlives_the_parent(level: SandboxLevel, how: str, own_tmp: Path) -> None:
     before = set(Path("/proc").glob("[0-9]*"))
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, level.value, how], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -119,6 +130,7 @@ def test_nothing_outlives_the_parent(level: SandboxLevel, how: str) -> None:
     while time.monotonic() < deadline and any(_alive(path) for path in started):
         time.sleep(0.02)
     assert not [path for path in started if _alive(path)]
+    assert not list(own_tmp.iterdir())
 
 
 def _python_or_bwrap(paths: set[Path], parent: int) -> set[Path]:
