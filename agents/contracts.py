@@ -34,6 +34,8 @@ class Spec(Contract):
     """Visible examples: every candidate is run on them."""
     setup: str = ""
     """Code that the examples need first (from a tests file)."""
+    allow_imports: tuple[str, ...] = ()
+    """Installed packages that the code and its examples may import beside the standard library."""
 
 
 class Task(Spec):

@@ -31,13 +31,19 @@ _PROSE = re.compile(
 )
 
 
-def read_task(statement: str, examples: Sequence[str] = (), tests: tuple[str, tuple[Check, ...]] = ("", ())) -> Task:
+def read_task(
+    statement: str,
+    examples: Sequence[str] = (),
+    tests: tuple[str, tuple[Check, ...]] = ("", ()),
+    allow_imports: Sequence[str] = (),
+) -> Task:
     """Read a task.
 
     Args:
         statement: the user's words, or Python with a signature and a docstring.
         examples: further examples, each in one of the forms that are found in text (`f(x) == y`).
         tests: setup code and checks of a tests file (see `agents.tests_file`).
+        allow_imports: packages that the code may import.
 
     Raises:
         TaskError: the statement is empty, or an example is in none of the known forms.
@@ -68,6 +74,7 @@ def read_task(statement: str, examples: Sequence[str] = (), tests: tuple[str, tu
         # what the user gave as an example or a test is kept whatever it calls
         examples=tuple(dict.fromkeys([*_about(read, entry_point), *given, *checks])),
         setup=setup,
+        allow_imports=tuple(allow_imports),
     )
 
 

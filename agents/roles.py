@@ -219,7 +219,13 @@ def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure
 
 def task_text(spec: Spec) -> str:
     """The task, as every prompt about it begins: what they share is computed once, and found in the engine's cache."""
-    return render("task", statement=spec.statement, is_code=is_code(spec), examples=_shown(spec))
+    return render(
+        "task",
+        statement=spec.statement,
+        is_code=is_code(spec),
+        examples=_shown(spec),
+        imports=", ".join(spec.allow_imports),
+    )
 
 
 def is_code(spec: Spec) -> bool:

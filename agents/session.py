@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import KW_ONLY, dataclass
@@ -114,7 +114,7 @@ class Session:
         """Open engine and sandbox; both, and the import of the workflow, take their time at once."""
         with ThreadPoolExecutor(2) as pool:
             opening_engine = pool.submit(_engine, self.tools.model, self.tools.options)
-            opening_sandbox = pool.submit(_sandbox, self.tools.sandbox)
+            opening_sandbox = pool.submit(_sandbox, self.tools.sandbox, self.task.allow_imports)
             import leafwise.agents.workflow  # noqa: F401
         error = opening_engine.exception() or opening_sandbox.exception()
         if error is None:
@@ -129,9 +129,9 @@ def _engine(model: str | Engine, options: EngineOptions) -> AbstractContextManag
     return closing(open_engine(model, options)) if isinstance(model, str) else nullcontext(model)
 
 
-def _sandbox(sandbox: Sandbox | SandboxLevel | None) -> AbstractContextManager[Sandbox]:
+def _sandbox(sandbox: Sandbox | SandboxLevel | None, allow_imports: Sequence[str]) -> AbstractContextManager[Sandbox]:
     if sandbox is None or isinstance(sandbox, SandboxLevel):
-        return closing(open_sandbox(sandbox))
+        return closing(open_sandbox(sandbox, allow_imports=allow_imports))
     return nullcontext(sandbox)
 
 

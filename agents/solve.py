@@ -18,6 +18,7 @@ from leafwise.runtime.handle import Handle
 from leafwise.runtime.models import DEFAULT_MODEL
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import SandboxLevel
+from leafwise.runtime.sandbox_imports import resolve_imports
 
 
 class Run(Handle[Event, Answer]):
@@ -49,6 +50,10 @@ class Options(TypedDict, total=False):
     """Further visible examples, such as `f(2) == 4`."""
     tests: str | Path | None
     """A Python file of checks that the answer has to pass; the model may see them."""
+    allow_imports: Sequence[str]
+    """Installed packages that the answer may import beside the standard library. A sandbox of the caller's has to allow
+    them by itself.
+    """
     sandbox: Sandbox | SandboxLevel | None
     """A sandbox, which stays the caller's; a level; or None for the best that this machine has."""
     store: bool
@@ -70,7 +75,7 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
     """
     _check(options)
     if not isinstance(task, Task):
-        task = read_inputs(task, options.get("examples", ()), options.get("tests"))
+        task = read_inputs(task, options.get("examples", ()), options.get("tests"), options.get("allow_imports", ()))
     settings = options.get("settings") or Settings()
     model = options.get("model", DEFAULT_MODEL)
     name = _lasting_name(model) if isinstance(model, str) else model.info.name
@@ -124,22 +129,30 @@ async def asolve(task: str | Task, **options: Unpack[Options]) -> Answer:
     return await start(task, **options)
 
 
-def read_inputs(task: str, examples: Sequence[str] = (), tests: str | Path | None = None) -> Task:
+def read_inputs(
+    task: str,
+    examples: Sequence[str] = (),
+    tests: str | Path | None = None,
+    allow_imports: Sequence[str] = (),
+) -> Task:
     """Read a task from what a user gives.
 
     Args:
         task: the statement.
         examples: as in `Options`.
         tests: as in `Options`.
+        allow_imports: as in `Options`.
 
     Raises:
         TaskError: the task is empty, an example cannot be read, or the tests file is unusable.
+        UsageError: a package is not installed.
     """
+    resolve_imports(allow_imports)
     if tests is None:
-        return read_task(task, examples)
+        return read_task(task, examples, allow_imports=allow_imports)
     signature = find_signature(task)
     entry_point = signature[0] if signature else find_name(task)
-    return read_task(task, examples, read_tests_file(Path(tests), entry_point))
+    return read_task(task, examples, read_tests_file(Path(tests), entry_point, allow_imports), allow_imports)
 
 
 def _check(options: Options) -> None:
@@ -153,6 +166,8 @@ def _check(options: Options) -> None:
         raise TypeError(f"unknown option {', '.join(sorted(unknown))}; there are {known}, and Settings has the knobs")
     if isinstance(options.get("examples"), str):
         raise TypeError("examples is a sequence of texts, not one text")
+    if isinstance(options.get("allow_imports"), str):
+        raise TypeError("allow_imports is a sequence of names, not one text")
     if not isinstance(options.get("settings", Settings()), Settings):
         raise TypeError("settings is a Settings object")
     if isinstance(options.get("sandbox"), str) and not isinstance(options.get("sandbox"), SandboxLevel):

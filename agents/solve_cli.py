@@ -64,6 +64,10 @@ def solve(
     tests: Annotated[
         Path | None, typer.Option(help="A Python file of asserts and tests to pass; it imports from solution.")
     ] = None,
+    allow_import: Annotated[
+        list[str] | None,
+        typer.Option(help="An installed package that the answer may import, such as numpy; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the code to this new file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Let --out replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
@@ -105,7 +109,7 @@ def solve(
             go_on(resume, model=chosen, engine=engine, sandbox=level, trace=trace), out, as_json=as_json, quiet=quiet
         )
     settings = Settings(strategy=strategy, seed=seed, max_tokens=max_tokens, time_limit=time_limit)
-    inputs = read_inputs(read_statement(task, file), example or (), tests)
+    inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or ())
     run = start(inputs, model=model, engine=engine, settings=settings, sandbox=level, store=True, trace=trace)
     return _show(run, out, as_json=as_json, quiet=quiet)
 
@@ -116,7 +120,7 @@ def refuse_beside_resume(context: typer.Context) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    stored = ("task", "file", "strategy", "example", "tests", "seed", "max_tokens", "time_limit")
+    stored = ("task", "file", "strategy", "example", "tests", "allow_import", "seed", "max_tokens", "time_limit")
     for name in stored:
         if _is_given(context, name):
             option = "TASK" if name == "task" else f"--{name.replace('_', '-')}"

@@ -123,9 +123,9 @@ def plan(state: State, team: Team, place: Place) -> Update:
     taken = [n.spec.entry_point for n in state["nodes"].values() if n.spec.entry_point]
     implied = _implied(state, node, taken, team.settings.max_breadth)
     result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
+    specs = [stub.model_copy(update={"allow_imports": node.spec.allow_imports}) for stub in result.stubs]
     children = {
-        f"{node.id}.{i}": Node(id=f"{node.id}.{i}", spec=stub, depth=node.depth + 1)
-        for i, stub in enumerate(result.stubs, 1)
+        f"{node.id}.{i}": Node(id=f"{node.id}.{i}", spec=spec, depth=node.depth + 1) for i, spec in enumerate(specs, 1)
     }
     names = [stub.entry_point for stub in result.stubs]
     team.emit(

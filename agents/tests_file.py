@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from leafwise.agents.errors import TaskError
@@ -12,16 +13,19 @@ from leafwise.runtime.sandbox_contracts import Check
 _PACKAGES = frozenset(("pytest", "hypothesis", "numpy", "pandas", "scipy", "sympy", "nose", "parameterized", "mock"))
 
 
-def read_tests_file(path: Path, entry_point: str | None = None) -> tuple[str, tuple[Check, ...]]:
+def read_tests_file(
+    path: Path, entry_point: str | None = None, allow_imports: Sequence[str] = ()
+) -> tuple[str, tuple[Check, ...]]:
     """Setup code and checks of a tests file.
 
     Understood: top-level `assert`s, `test_*` functions, `unittest.TestCase` methods, and HumanEval's
     `check(candidate)`. Everything else at top level (imports, helpers, constants) is setup. The sandbox has the
-    standard library only.
+    standard library and what is allowed.
 
     Args:
         path: the file.
         entry_point: the function under test; needed for `check(candidate)`.
+        allow_imports: packages that the sandbox will have.
 
     Raises:
         TaskError: the file is missing, is not Python, or holds no check.
@@ -30,10 +34,12 @@ def read_tests_file(path: Path, entry_point: str | None = None) -> tuple[str, tu
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"cannot read the tests file {path}: {error}", "give a Python file with asserts") from error
-    return read_tests(text, str(path), entry_point)
+    return read_tests(text, str(path), entry_point, allow_imports)
 
 
-def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -> tuple[str, tuple[Check, ...]]:
+def read_tests(
+    text: str, name: str = "tests", entry_point: str | None = None, allow_imports: Sequence[str] = ()
+) -> tuple[str, tuple[Check, ...]]:
     """Setup code and checks of a test module's text; see `read_tests_file`."""
     try:
         module = ast.parse(text)
@@ -44,7 +50,7 @@ def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -
     setup: list[ast.stmt] = []
     checks: list[Check] = []
     for statement in module.body:
-        if (changed := _import_of_answer(statement, name)) is not None:
+        if (changed := _import_of_answer(statement, name, allow_imports)) is not None:
             setup.append(changed)
             continue
         found = _checks_of(statement, entry_point)
@@ -59,11 +65,11 @@ def read_tests(text: str, name: str = "tests", entry_point: str | None = None) -
     return ast.unparse(ast.Module(body=setup, type_ignores=[])), tuple(checks)
 
 
-def _import_of_answer(statement: ast.stmt, name: str) -> ast.stmt | None:
+def _import_of_answer(statement: ast.stmt, name: str, allowed: Sequence[str]) -> ast.stmt | None:
     """An import, as the sandbox can do it.
 
-    Names of the standard library stay. A module that is not known is the answer under the user's own name for it; the
-    sandbox calls it `solution`.
+    Names of the standard library and of allowed packages stay. A module that is not known is the answer under the
+    user's own name for it; the sandbox calls it `solution`.
 
     Raises:
         TaskError: it is a well-known package that the sandbox does not have.
@@ -71,27 +77,30 @@ def _import_of_answer(statement: ast.stmt, name: str) -> ast.stmt | None:
     match statement:
         case ast.Import(names=names):
             modules = [alias.name for alias in names]
-            aliases = [_as_solution(alias) for alias in names]
+            aliases = [_as_solution(alias, allowed) for alias in names]
             changed: ast.stmt = ast.Import(names=aliases)
         case ast.ImportFrom(module=str(module), names=names):
             modules = [module]
-            changed = statement if _is_known(module) else ast.ImportFrom(module="solution", names=names, level=0)
+            changed = (
+                statement if _is_known(module, allowed) else ast.ImportFrom(module="solution", names=names, level=0)
+            )
         case _:
             return None
-    if foreign := [m for m in modules if m.split(".")[0] in _PACKAGES]:
+    if foreign := [top for m in modules if (top := m.split(".")[0]) in _PACKAGES and top not in allowed]:
         raise TaskError(
             f"the tests file {name} imports {foreign[0]}, which the sandbox does not have",
-            "use asserts and the standard library only",
+            f"use asserts and the standard library only, or give --allow-import {foreign[0]}",
         )
     return changed
 
 
-def _is_known(module: str) -> bool:
-    return module == "__future__" or module.split(".")[0] in sys.stdlib_module_names
+def _is_known(module: str, allowed: Sequence[str]) -> bool:
+    top = module.split(".")[0]
+    return top == "__future__" or top in sys.stdlib_module_names or top in allowed
 
 
-def _as_solution(alias: ast.alias) -> ast.alias:
-    return alias if _is_known(alias.name) else ast.alias(name="solution", asname=alias.asname or alias.name)
+def _as_solution(alias: ast.alias, allowed: Sequence[str]) -> ast.alias:
+    return alias if _is_known(alias.name, allowed) else ast.alias(name="solution", asname=alias.asname or alias.name)
 
 
 def _checks_of(statement: ast.stmt, entry_point: str | None) -> list[Check]:

@@ -23,9 +23,13 @@ FAILURE = "`add(2, 3)` should give `5`, but it gives `6`."
 WRONG = "def add(a, b):\n    return a * b"
 
 CASES: dict[str, tuple[str, dict[str, str | int | bool]]] = {
-    "task": ("task", {"statement": TASK, "is_code": False, "examples": EXAMPLES}),
-    "task-code": ("task", {"statement": CODE, "is_code": True, "examples": EXAMPLES}),
-    "task-bare": ("task", {"statement": TASK, "is_code": False, "examples": ""}),
+    "task": ("task", {"statement": TASK, "is_code": False, "examples": EXAMPLES, "imports": ""}),
+    "task-code": ("task", {"statement": CODE, "is_code": True, "examples": EXAMPLES, "imports": ""}),
+    "task-bare": ("task", {"statement": TASK, "is_code": False, "examples": "", "imports": ""}),
+    "task-imports": (
+        "task",
+        {"statement": TASK, "is_code": False, "examples": EXAMPLES, "imports": "numpy, sympy"},
+    ),
     "draft": ("draft", {"task": TASK}),
     "plan": ("plan", {"task": TASK, "name": "add", "breadth": 4}),
     "leaf": (
@@ -123,5 +127,5 @@ def test_a_missing_prompt_is_an_error() -> None:
 
 def test_text_of_a_task_is_never_a_template() -> None:
     statement = "{{ 7 * 7 }} {% if x %}"
-    task = render("task", statement=statement, is_code=False, examples="")
+    task = render("task", statement=statement, is_code=False, examples="", imports="")
     assert statement in render("draft", task=task)

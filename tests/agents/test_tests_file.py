@@ -140,3 +140,13 @@ def test_plain_classes_are_run_and_skipped_tests_are_not() -> None:
 )
 def test_the_users_name_of_the_answer_is_the_sandboxs_solution(text: str, setup: str) -> None:
     assert read_tests(f"{text}\nassert f(1) == 1\n")[0] == setup
+
+
+def test_an_allowed_package_may_be_imported() -> None:
+    text = "import numpy as np\nfrom numpy.linalg import norm\nassert f(np.ones(3)) == 3\n"
+    with pytest.raises(TaskError, match="imports numpy") as caught:
+        read_tests(text)
+    assert "--allow-import numpy" in caught.value.hint
+    setup, checks = read_tests(text, allow_imports=["numpy"])
+    assert setup == "import numpy as np\nfrom numpy.linalg import norm"
+    assert len(checks) == 1
