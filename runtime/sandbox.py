@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING, Protocol
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.errors import SandboxUnavailableError
 from leafwise.runtime.sandbox_contracts import (
-    Check,
     CheckResult,
     Limits,
     Program,
     SandboxLevel,
     SandboxOptions,
-    Status,
     Verdict,
 )
 
 if TYPE_CHECKING:
     from leafwise.runtime.handle import Handle
+    from leafwise.runtime.sandbox_corpus import CorpusJudge
     from leafwise.runtime.sandbox_pool import ProcessSandbox
 
 _log = logging.getLogger(__name__)
@@ -145,33 +144,8 @@ def probe_layers() -> list[LayerReport]:
     return layer_reports()
 
 
-class _CorpusJudge:
-    def __init__(self) -> None:
-        self._sandbox = open_sandbox(workers=1)
+def corpus_judge() -> CorpusJudge:
+    """A judge for runners of hostile programs, see `sandbox_corpus`."""
+    from leafwise.runtime.sandbox_corpus import judge
 
-    def __call__(self, problem: dict[str, str], completion: str, wall_seconds: float) -> tuple[str, str]:
-        program = Program(
-            source=problem["prompt"] + completion,
-            setup=problem["test"],
-            checks=(Check(code=f"check({problem['entry_point']})"),),
-        )
-        verdict = self._sandbox.run(program, Limits(cpu_seconds=wall_seconds, wall_seconds=wall_seconds))
-        errors = [check.error for check in verdict.checks if check.error]
-        return _CORPUS_WORDS[verdict.status], "; ".join([verdict.detail, *errors, verdict.output[:200]])
-
-    def close(self) -> None:
-        self._sandbox.close()
-
-
-_CORPUS_WORDS = {
-    Status.PASSED: "pass",
-    Status.FAILED: "fail",
-    Status.LOAD_ERROR: "fail",
-    Status.CRASHED: "crash",
-    Status.TIMEOUT: "timeout",
-}
-
-
-def corpus_judge() -> _CorpusJudge:
-    """A judge for runners of hostile programs: (problem in HumanEval's form, completion, seconds) -> (word, detail)."""
-    return _CorpusJudge()
+    return judge()
