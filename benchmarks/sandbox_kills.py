@@ -65,14 +65,10 @@ def measure_kills(bench: SandboxBench, out: Recorder, tell: Tell) -> None:
 def _kill(level: SandboxLevel, life: float, out: Recorder) -> Kill | None:
     """Start a process, let it live so long after its first word, and kill it; None where the level is not available."""
     before = descendants()
-    with tempfile.TemporaryDirectory(prefix="leafwise-kills-", ignore_cleanup_errors=True) as folder:
-        victim = subprocess.Popen(
-            ["env", f"TMPDIR={folder}", sys.executable, "-m", "leafwise.benchmarks.sandbox_victim", level],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    with (
+        tempfile.TemporaryDirectory(prefix="leafwise-kills-", ignore_cleanup_errors=True) as folder,
+        _start_victim(level, folder) as victim,
+    ):
         try:
             if not _said(victim, _START_SECONDS).startswith(OPENING):
                 raise BenchmarkError("the process to be killed did not start", "please report this")
@@ -81,16 +77,23 @@ def _kill(level: SandboxLevel, life: float, out: Recorder) -> Kill | None:
         finally:
             victim.kill()
             victim.wait()
-            killed = time.monotonic()
-            survivors = await_end(before, _END_SECONDS)
-            named = tuple(map(described, survivors))
-            _end(survivors)
+            seconds, survivors = _await_end(before)
         word = _said(victim, 0.0)
         if word.startswith(UNAVAILABLE):
             out.note(f"level {level} is not available: {word.removeprefix(UNAVAILABLE).strip()}")
             return None
         files = tuple(sorted(path.name for path in Path(folder).iterdir()))
-        return Kill(level, word.startswith(JUDGING), family, time.monotonic() - killed, named, files)
+        return Kill(level, word.startswith(JUDGING), family, seconds, survivors, files)
+
+
+def _start_victim(level: SandboxLevel, folder: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["env", f"TMPDIR={folder}", sys.executable, "-m", "leafwise.benchmarks.sandbox_victim", level],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _said(victim: subprocess.Popen[bytes], seconds: float) -> str:
@@ -101,11 +104,17 @@ def _said(victim: subprocess.Popen[bytes], seconds: float) -> str:
     return os.read(victim.stdout.fileno(), 1000).decode(errors="replace")
 
 
-def _end(survivors: list[psutil.Process]) -> None:
+def _await_end(before: set[psutil.Process]) -> tuple[float, tuple[str, ...]]:
+    """Seconds until whatever was started has ended, and what has not; that is killed then."""
+    killed = time.monotonic()
+    survivors = await_end(before, _END_SECONDS)
+    seconds, named = time.monotonic() - killed, tuple(map(described, survivors))
     for process in survivors:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    await_end(descendants() - set(survivors), 1.0)
+    if survivors:
+        await_end(before, _END_SECONDS)
+    return seconds, named
 
 
 def _report(kills: list[Kill], out: Recorder) -> None:

