@@ -27,9 +27,11 @@ class Kind(NamedTuple):
     output: str = ""
     """What it must have printed."""
 
-    def is_right(self, verdict: Verdict) -> bool:
-        """Whether a verdict is as it must be."""
-        return verdict.status is self.status and verdict.output == self.output
+    def fault(self, verdict: Verdict) -> str:
+        """What is wrong with a verdict on it; empty when nothing is."""
+        if verdict.status is not self.status:
+            return f"{verdict.status}: {verdict.detail}"
+        return "" if verdict.output == self.output else f"{verdict.status}, with other output"
 
 
 def make_kinds(level: SandboxLevel) -> list[Kind]:

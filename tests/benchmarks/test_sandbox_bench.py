@@ -182,6 +182,12 @@ def test_programs_are_drawn_by_weight_and_seed() -> None:
     assert "writes files" not in {kind.name for kind in make_kinds(SandboxLevel.LANDLOCK)}
 
 
+def test_a_wrong_verdict_is_described() -> None:
+    prints = next(kind for kind in make_kinds(SandboxLevel.FULL) if kind.output)
+    assert prints.fault(verdict(Status.PASSED)) == "passed, with other output"
+    assert prints.fault(verdict(Status.CRASHED, "exit status 1")) == "crashed: exit status 1"
+
+
 def test_calls_come_in_both_forms() -> None:
     cases = make_cases(7, random.Random(0))
     assert [len(case.program.checks) for case in cases] == [7, 1] * 3
@@ -215,6 +221,17 @@ def test_without_bubblewrap_no_generation_is_run(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(BenchmarkError, match="inside bubblewrap") as caught:
         judge_untrusted([Sample("HumanEval/0", "    pass\n")], 1, 3.0)
     assert "apt install bubblewrap" in caught.value.hint
+
+
+@with_humaneval
+def test_a_refusing_bubblewrap_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(BenchmarkError, match="setting up uid map") as caught:
+        judge_untrusted([Sample("HumanEval/0", "    pass\n")], 1, 3.0)
+    assert "AppArmor" in caught.value.hint
 
 
 @with_humaneval
@@ -266,6 +283,7 @@ def test_what_a_model_wrote_is_walled_in_and_cannot_speak_for_the_judge() -> Non
     assert results[2].startswith("failed")
 
 
+@with_humaneval
 def test_a_judge_that_fails_is_an_error_with_its_reason() -> None:
     with pytest.raises(BenchmarkError, match="KeyError"):
         judge_trusted([Sample("HumanEval/no", "")], 1, 1.0)
@@ -368,7 +386,7 @@ def test_soak_section() -> None:
 def test_every_kind_of_program_ends_as_it_must() -> None:
     with open_sandbox(SandboxLevel.FULL, workers=1) as sandbox:
         for kind in make_kinds(SandboxLevel.FULL):
-            assert kind.is_right(found := sandbox.run(kind.program, kind.limits)), (kind.name, found)
+            assert not kind.fault(found := sandbox.run(kind.program, kind.limits)), (kind.name, found)
 
 
 @real
