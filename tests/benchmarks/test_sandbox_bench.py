@@ -374,7 +374,8 @@ def test_calls_section() -> None:
 
 @real
 @pytest.mark.usefixtures("full")
-def test_soak_section() -> None:
+def test_soak_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leafwise.benchmarks.sandbox_soak._LOOKS", (0, 10, 100))
     section = run_quietly("soak", SandboxBench(workers=2, verdicts=100))
     figures = {figure.name: figure.value for figure in section.figures}
     assert figures["verdicts"] == 100
