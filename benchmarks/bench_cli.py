@@ -1,4 +1,4 @@
-"""Measure: the smoke set, start-up times, and the engine."""
+"""Measure: the smoke set, start-up times, the engine, and the sandbox."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from leafwise.benchmarks.engine_bench_cli import engine
+from leafwise.benchmarks.sandbox_bench_cli import sandbox
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import ModelName, engine_options
 from leafwise.runtime.errors import UsageError
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 
 app.command()(engine)
+app.command()(sandbox)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import psutil
 
-from leafwise.benchmarks.engine_report import Recorder, Section
 from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.report import Recorder, Report, Section, Tell, take_section
 from leafwise.quant.quantize import MIXES, quantize
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
-from leafwise.runtime.errors import LeafwiseError
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.opening import open_engine
 from leafwise.runtime.paths import cache_dir
@@ -24,9 +23,6 @@ from leafwise.runtime.probe import probe
 
 REPACKABLE = ("iq4_nl", "q4_0")
 """Mixes whose weights llama.cpp lays out anew for the CPU; it does not do that for Q4_1."""
-
-Tell = Callable[[str], None]
-"""Is told in a few words what is being measured."""
 
 
 class Bench(Contract):
@@ -54,6 +50,19 @@ class Bench(Contract):
     def sized(self, full: int, quick: int) -> int:
         """One of two sizes."""
         return quick if self.quick else full
+
+
+class EngineReport(Report):
+    """One run of the engine's benchmark."""
+
+    model: str
+    """The model's name."""
+    threads: int
+    """Threads that computed, in the engine and in the yardstick."""
+    runs: int
+    """Measurements of each figure."""
+    quick: bool
+    """Whether sizes were cut down: such numbers show only that everything works."""
 
 
 Measure = Callable[[Bench, Recorder, Tell], None]
@@ -90,14 +99,7 @@ def run_section(name: str, bench: Bench, tell: Tell) -> Section:
     """Run one section. One that fails or is interrupted still gives what it measured before."""
     home = SECTIONS[name]
     measure: Measure = getattr(importlib.import_module(f"leafwise.benchmarks.{home}"), f"measure_{name}")
-    out = Recorder(name)
-    try:
-        measure(bench, out, lambda text: tell(f"{name}: {text}"))
-    except LeafwiseError as error:
-        return out.section(f"{error.message} ({error.hint})" if error.hint else error.message)
-    except KeyboardInterrupt:
-        return out.section("interrupted", interrupted=True)
-    return out.section()
+    return take_section(name, lambda out: measure(bench, out, lambda text: tell(f"{name}: {text}")))
 
 
 def open_measured(bench: Bench, path: Path | None = None, **options: Any) -> Engine:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from leafwise.benchmarks.engine_bench import REPACKABLE, Bench, Tell, open_measured, refuse_unsafe_build, variant
-from leafwise.benchmarks.engine_report import Recorder
+from leafwise.benchmarks.engine_bench import REPACKABLE, Bench, open_measured, refuse_unsafe_build, variant
 from leafwise.benchmarks.engine_timing import time_batch
 from leafwise.benchmarks.humaneval import read_prompts
+from leafwise.benchmarks.report import Recorder, Tell
 from leafwise.runtime.contracts import Message, Request
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.llama_serial import SerialLlama

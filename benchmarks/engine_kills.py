@@ -9,11 +9,11 @@ import time
 from collections import Counter
 from contextlib import closing
 
-from leafwise.benchmarks.engine_bench import Bench, Tell, open_measured, pid_of
+from leafwise.benchmarks.engine_bench import Bench, open_measured, pid_of
 from leafwise.benchmarks.engine_prompts import PromptMaker, prompt_maker
-from leafwise.benchmarks.engine_report import Recorder
 from leafwise.benchmarks.engine_timing import exactly
 from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.report import Recorder, Tell
 from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import EngineCrashedError, LeafwiseError
 

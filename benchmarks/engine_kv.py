@@ -6,10 +6,10 @@ import statistics
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from leafwise.benchmarks.engine_bench import Bench, Tell, open_measured, pid_of
+from leafwise.benchmarks.engine_bench import Bench, open_measured, pid_of
 from leafwise.benchmarks.engine_prompts import prompt_maker
-from leafwise.benchmarks.engine_report import Recorder
 from leafwise.benchmarks.engine_timing import exactly, time_batch
+from leafwise.benchmarks.report import Recorder, Tell
 
 _WAYS: dict[str, dict[str, Any]] = {
     "f16": {},

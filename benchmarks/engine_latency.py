@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
-from leafwise.benchmarks.engine_bench import Bench, Tell, open_measured
+from leafwise.benchmarks.engine_bench import Bench, open_measured
 from leafwise.benchmarks.engine_prompts import PromptMaker, prompt_maker
-from leafwise.benchmarks.engine_report import Recorder
 from leafwise.benchmarks.engine_timing import exactly, meter_difference, time_batch
+from leafwise.benchmarks.report import Recorder, Tell
 from leafwise.runtime.contracts import Request, Sampling
 from leafwise.runtime.engine import Engine
 

@@ -14,9 +14,9 @@ import textwrap
 from collections.abc import Sequence
 from contextlib import closing
 
-from leafwise.benchmarks.engine_bench import Bench, Tell, open_measured
-from leafwise.benchmarks.engine_report import Recorder
+from leafwise.benchmarks.engine_bench import Bench, open_measured
 from leafwise.benchmarks.engine_timing import meter_difference, time_batch
+from leafwise.benchmarks.report import Recorder, Tell
 from leafwise.runtime.contracts import Message, Request, Sampling
 from leafwise.runtime.engine import Engine
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import psutil
 
-from leafwise.benchmarks.engine_bench import Bench, Tell, engine_options
-from leafwise.benchmarks.engine_report import Recorder
+from leafwise.benchmarks.engine_bench import Bench, engine_options
 from leafwise.benchmarks.engine_stress_cases import Case, base_requests, differs, fault, make_cases
+from leafwise.benchmarks.report import Recorder, Tell
 from leafwise.runtime.contracts import Completion
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.errors import LeafwiseError

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from leafwise.benchmarks.engine_bench import Bench, Tell, engine_options, open_measured, pid_of
+from leafwise.benchmarks.engine_bench import Bench, engine_options, open_measured, pid_of
 from leafwise.benchmarks.engine_prompts import PromptMaker, prompt_maker
-from leafwise.benchmarks.engine_report import Recorder
 from leafwise.benchmarks.engine_timing import exactly, time_batch
+from leafwise.benchmarks.report import Recorder, Tell
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.memory_plan import MemoryPlan, plan_memory

@@ -14,17 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from leafwise.benchmarks.engine_bench import (
-    REPACKABLE,
-    Bench,
-    Tell,
-    open_measured,
-    refuse_unsafe_build,
-    variant,
-)
+from leafwise.benchmarks.engine_bench import REPACKABLE, Bench, open_measured, refuse_unsafe_build, variant
 from leafwise.benchmarks.engine_prompts import PromptMaker, prompt_maker
-from leafwise.benchmarks.engine_report import Recorder
 from leafwise.benchmarks.engine_timing import exactly, time_batch
+from leafwise.benchmarks.report import Recorder, Tell
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.llama_serial import SerialLlama

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from rich.console import Console
 
 from leafwise.benchmarks import engine_bench
 from leafwise.benchmarks.bench_cli import main
-from leafwise.benchmarks.engine_bench import SECTIONS, Bench, Tell, open_bench_model, run_section, variant
-from leafwise.benchmarks.engine_bench_cli import figure_cells, heading, number, print_section
+from leafwise.benchmarks.engine_bench import SECTIONS, Bench, EngineReport, open_bench_model, run_section, variant
+from leafwise.benchmarks.engine_bench_cli import heading
 from leafwise.benchmarks.engine_prompts import PromptMaker
-from leafwise.benchmarks.engine_report import Figure, Recorder, Report, Section, Table, read_machine
 from leafwise.benchmarks.engine_stress_cases import Case, base_requests, differs, fault, make_cases
 from leafwise.benchmarks.engine_timing import Arrivals, BatchTimes, exactly, meter_difference
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.humaneval import read_prompts
+from leafwise.benchmarks.report import Recorder, Tell, read_machine
 from leafwise.benchmarks.synthetic_gguf import SHAPES, write_synthetic
 from leafwise.runtime.contracts import Completion, FinishReason, Request, Sample, Usage
 from leafwise.runtime.errors import UsageError
@@ -33,72 +30,13 @@ def silent(_text: str) -> None:
     """Nobody wants to know."""
 
 
-# --- figures and tables ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("goal", "met"),
-    [
-        ({}, None),
-        ({"at_least": 2.0}, True),
-        ({"at_least": 2.1}, False),
-        ({"at_most": 2.0}, True),
-        ({"at_most": 1}, False),
-    ],
-)
-def test_a_figure_knows_whether_its_goal_is_met(goal: dict[str, Any], met: bool | None) -> None:
-    assert Figure(name="f", value=2.0, **goal).met is met
-
-
-def test_a_recorder_keeps_medians_and_leaves_out_what_is_empty() -> None:
-    out = Recorder("some")
-    out.figure("one", 3)
-    out.figure("several", [3.0, 1.0, 9.0], "s", at_most=2.0)
-    out.figure("none yet", [])
-    out.table("empty", ("a",), [])
-    out.note("twice")
-    out.note("twice")
-    section = out.section("broke")
-    assert [(f.name, f.value, f.values) for f in section.figures] == [("one", 3, ()), ("several", 3.0, (3.0, 1.0, 9.0))]
-    assert (section.tables, section.notes, section.failure, section.missed) == ((), ("twice",), "broke", 1)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (0.0, "0"),
-        (20.0, "20"),
-        (0.01234, "0.0123"),
-        (3.149, "3.15"),
-        (395.6, "396"),
-        (1234567.8, "1,234,568"),
-    ],
-)
-def test_numbers_are_short(value: float | None, text: str) -> None:
-    assert number(value) == text
-
-
-def test_a_section_prints_its_goals_beside_what_was_measured() -> None:
-    out = io.StringIO()
-    section = Section(
-        name="throughput",
-        figures=(Figure(name="speed [x]", value=2.5, unit="x", values=(2.4, 2.5), at_least=3.0),),
-        tables=(Table(title="t", columns=("", "PP"), rows=(("leafwise", 128.0), ("Llama", None))),),
-        notes=("a [note]",),
-        failure="it broke",
-    )
-    print_section(Console(file=out, width=100), section)
-    text = out.getvalue()
-    for part in ("speed [x]", "2.5 x", ">= 3", "NOT MET", "2.4-2.5", "leafwise", "128", "-", "a [note]", "it broke"):
-        assert part in text
-    assert figure_cells(Figure(name="f", value=1.0, at_most=1.0))[2:4] == ("<= 1", "met")
+# --- the heading ------------------------------------------------------------------------------------------------------
 
 
 def test_the_heading_warns_of_quick_numbers() -> None:
-    report = Report(model="m", threads=2, runs=1, quick=True, machine=read_machine(), sections=())
+    report = EngineReport(model="m", threads=2, runs=1, quick=True, machine=read_machine())
     assert "mean nothing" in heading(report)
-    assert Report.model_validate_json(report.model_dump_json()) == report
+    assert EngineReport.model_validate_json(report.model_dump_json()) == report
 
 
 # --- timing ----------------------------------------------------------------------------------------------------------
@@ -321,7 +259,7 @@ def test_the_command_writes_a_report(tiny: Bench, tmp_path: Path, capsys: pytest
         "--json",
     ]
     assert main(["engine", *options]) == 0
-    report = Report.model_validate_json(out.read_text(encoding="utf-8"))
+    report = EngineReport.model_validate_json(out.read_text(encoding="utf-8"))
     assert json.loads(capsys.readouterr().out) == report.model_dump(mode="json")
     assert [section.name for section in report.sections] == ["latency"]
 

@@ -1,4 +1,4 @@
-"""What the engine's benchmark finds: figures with their goals, tables, sections, and the report of a whole run."""
+"""What a benchmark finds: figures with their goals, tables, sections, and the report of a whole run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import psutil
 
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.cpu import read_cpu
+from leafwise.runtime.errors import LeafwiseError
+
+Tell = Callable[[str], None]
+"""Is told in a few words what is being measured."""
 
 
 class Figure(Contract):
@@ -96,19 +100,11 @@ class Machine(Contract):
 
 
 class Report(Contract):
-    """One run of the benchmark."""
+    """One run of a benchmark; each adds the fields that say what was measured."""
 
-    model: str
-    """The model's name."""
-    threads: int
-    """Threads that computed, in the engine and in the yardstick."""
-    runs: int
-    """Measurements of each figure."""
-    quick: bool
-    """Whether sizes were cut down: such numbers show only that everything works."""
     machine: Machine
     """On what."""
-    sections: tuple[Section, ...]
+    sections: tuple[Section, ...] = ()
     """In the order they ran."""
 
 
@@ -171,6 +167,18 @@ class Recorder:
             failure=failure,
             interrupted=interrupted,
         )
+
+
+def take_section(name: str, measure: Callable[[Recorder], None]) -> Section:
+    """Run one section. One that fails or is interrupted still gives what it measured before."""
+    out = Recorder(name)
+    try:
+        measure(out)
+    except LeafwiseError as error:
+        return out.section(f"{error.message} ({error.hint})" if error.hint else error.message)
+    except KeyboardInterrupt:
+        return out.section("interrupted", interrupted=True)
+    return out.section()
 
 
 def read_machine() -> Machine:
