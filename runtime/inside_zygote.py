@@ -65,10 +65,11 @@ def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share
     gc.disable()
     control.send(json.dumps({"ready": [layer.name for layer in walls.layers], "folder": walls.folder}).encode())
+    zygote = _Zygote(control, walls)
     try:
-        _Zygote(control, walls).serve()
+        zygote.serve()
     finally:
-        walls.remove()
+        zygote.end()
 
 
 def _stop(number: int, frame: Any) -> None:
@@ -169,6 +170,11 @@ class _Zygote:
                 return "cancelled" if self._control.recv(100) else "gone"
             if tester.fileno() in events and (word := tester.hear()):
                 return "" if word == "done" else word
+
+    def end(self) -> None:
+        """Leave nothing behind; the supervisor may have been killed."""
+        self._end_tester()  # it would not be gone yet when the supervisor sees the control socket close
+        self._walls.remove()
 
     def _self_test(self, limits: Limits) -> dict[str, Any]:
         """Have each layer try itself, each in a child of its own."""

@@ -201,7 +201,8 @@ def test_a_problem_becomes_a_program() -> None:
     problem = read_problems()[0]
     program = problem.program("    return True\n", kept_tester=False)
     assert program.source == problem.prompt + "    return True\n"
-    assert (program.setup, program.checks[0].code) == (problem.test, f"check({problem.entry_point})")
+    assert program.setup == f"from typing import List\n{problem.test}"
+    assert program.checks[0].code == f"check({problem.entry_point})"
     assert not program.trusted_checks
     assert len(read_problems()) == 164
 
