@@ -6,7 +6,6 @@ expect: pass
 effect: -
 """
 
-
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor

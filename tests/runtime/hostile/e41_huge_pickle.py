@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: the harness unpickles or holds 200 MB
 """
 
-
 import os
 import pickle
 

@@ -8,7 +8,8 @@ effect: no verdict in time: a signal every microsecond
 
 
 def mix(xs, k):
-    while True: pass
+    while True:
+        pass
 
 
 import signal

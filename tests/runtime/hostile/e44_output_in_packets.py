@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: the supervisor spends its time on one-byte packets of output
 """
 
-
 import fcntl
 import os
 

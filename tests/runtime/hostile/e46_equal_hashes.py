@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: the process of the checks burns its time on a dict with equal hashes
 """
 
-
 PRIME = (1 << 61) - 1
 
 

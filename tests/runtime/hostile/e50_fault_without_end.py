@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: no verdict in time: a handled memory fault that faults again
 """
 
-
 import ctypes
 import faulthandler
 import signal

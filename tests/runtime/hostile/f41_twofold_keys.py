@@ -41,8 +41,16 @@ LINK = _link()
 NAMES = '{"module": {"ref": {"id": 0, "type": "module"}}, "names": {"mix": {"ref": {"id": 1, "type": "f"}}}}'
 
 _send(NAMES)
-BODIES = ('{"value": 0, "value": NaN}', '{"value": [Infinity, -Infinity], "error": null}', '{"value": %s}' % ("9" * 4000),
-          '{"value": {"t": [], "t": [NaN]}}', '{"value": 1e999, "changed": [[0, NaN]]}', "NaN", "[[]]", '{"value": -0}')
+BODIES = (
+    '{"value": 0, "value": NaN}',
+    '{"value": [Infinity, -Infinity], "error": null}',
+    '{"value": %s}' % ("9" * 4000),
+    '{"value": {"t": [], "t": [NaN]}}',
+    '{"value": 1e999, "changed": [[0, NaN]]}',
+    "NaN",
+    "[[]]",
+    '{"value": -0}',
+)
 number = 0
 while _receive():
     _send(BODIES[number % len(BODIES)])

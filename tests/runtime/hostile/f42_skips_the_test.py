@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: pass: exceptions by which test frameworks skip a test, end quietly or expect a failure
 """
 
-
 import unittest
 
 

@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: pass: objects that would be rebuilt as whatever compares equal
 """
 
-
 import copyreg
 
 

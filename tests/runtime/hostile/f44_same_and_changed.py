@@ -41,10 +41,18 @@ LINK = _link()
 NAMES = '{"module": {"ref": {"id": 0, "type": "module"}}, "names": {"mix": {"ref": {"id": 1, "type": "f"}}}}'
 
 _send(NAMES)
-BODIES = ('{"same": 1}', '{"same": -1, "changed": [[-1, [1, 2, 3]]]}', '{"same": "self"}', '{"changed": [["__class__", 1]]}',
-          '{"same": 2, "changed": [[2, 0]]}', '{"changed": [[0, {"ref": {"id": 0, "type": "x"}}]], "same": 0}',
-          '{"same": true, "changed": [[true, []]]}', '{"same": null}', '{"changed": {"0": []}, "value": []}',
-          '{"changed": [[1, [%s]]], "same": 1}' % ",".join(["[]"] * 9))
+BODIES = (
+    '{"same": 1}',
+    '{"same": -1, "changed": [[-1, [1, 2, 3]]]}',
+    '{"same": "self"}',
+    '{"changed": [["__class__", 1]]}',
+    '{"same": 2, "changed": [[2, 0]]}',
+    '{"changed": [[0, {"ref": {"id": 0, "type": "x"}}]], "same": 0}',
+    '{"same": true, "changed": [[true, []]]}',
+    '{"same": null}',
+    '{"changed": {"0": []}, "value": []}',
+    '{"changed": [[1, [%s]]], "same": 1}' % ",".join(["[]"] * 9),
+)
 number = os.getpid()
 while _receive():
     _send(BODIES[number % len(BODIES)])

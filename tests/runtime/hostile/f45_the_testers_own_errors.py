@@ -40,9 +40,15 @@ def _receive():
 LINK = _link()
 NAMES = '{"module": {"ref": {"id": 0, "type": "module"}}, "names": {"mix": {"ref": {"id": 1, "type": "f"}}}}'
 
-NAMES_OF = (("leafwise.runtime.inside_remote", "SolverLost"), ("leafwise.runtime.inside_remote", "LoadError"),
-            ("leafwise.runtime.inside_wire", "LinkBrokenError"), ("leafwise.runtime.inside_codec", "MalformedError"),
-            ("builtins", "SystemExit"), ("builtins", "GeneratorExit"), ("builtins", "KeyboardInterrupt"))
+NAMES_OF = (
+    ("leafwise.runtime.inside_remote", "SolverLost"),
+    ("leafwise.runtime.inside_remote", "LoadError"),
+    ("leafwise.runtime.inside_wire", "LinkBrokenError"),
+    ("leafwise.runtime.inside_codec", "MalformedError"),
+    ("builtins", "SystemExit"),
+    ("builtins", "GeneratorExit"),
+    ("builtins", "KeyboardInterrupt"),
+)
 _send(NAMES)
 number = 0
 while _receive():

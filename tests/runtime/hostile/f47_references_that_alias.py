@@ -41,8 +41,18 @@ LINK = _link()
 NAMES = '{"module": {"ref": {"id": 0, "type": "module"}}, "names": {"mix": {"ref": {"id": 1, "type": "f"}}}}'
 
 SELF = '{"ref": {"id": 0, "type": "list", "class": "list"}}'
-_send('{"module": %s, "names": {"mix": %s, "check": %s, "math": %s, "sorted": %s, "AssertionError": %s}}' % ((SELF,) * 6))
+_send(
+    '{"module": %s, "names": {"mix": %s, "check": %s, "math": %s, "sorted": %s, "AssertionError": %s}}' % ((SELF,) * 6)
+)
 while True:
     op = _receive()["op"]
-    _send({"len": '{"value": 3}', "bool": '{"value": true}', "isinstance": '{"value": true}', "next": '{"value": 1}',
-           "state": '{"value": {"t": ["list", 1]}}', "str": '{"value": "[1, 2, 3]"}'}.get(op, '{"value": %s}' % SELF))
+    _send(
+        {
+            "len": '{"value": 3}',
+            "bool": '{"value": true}',
+            "isinstance": '{"value": true}',
+            "next": '{"value": 1}',
+            "state": '{"value": {"t": ["list", 1]}}',
+            "str": '{"value": "[1, 2, 3]"}',
+        }.get(op, '{"value": %s}' % SELF)
+    )

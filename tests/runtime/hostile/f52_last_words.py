@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: pass: what runs when things die says that all is well
 """
 
-
 import atexit
 import gc
 import os

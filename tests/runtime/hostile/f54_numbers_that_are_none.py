@@ -42,8 +42,19 @@ NAMES = '{"module": {"ref": {"id": 0, "type": "module"}}, "names": {"mix": {"ref
 
 _send(NAMES)
 REF = '{"ref": {"id": 1, "type": "x"}}'
-BODIES = ('{"F": [0, 0]}', '{"F": [%s]}' % REF, '{"F": [%s, 1]}' % REF, '{"D": "sNaN"}', '{"D": [0, [1, 2], 0]}', '{"r": [%s]}' % REF,
-          '{"c": [%s, 0]}' % REF, '{"w": ["datetime", "9999-12-31", 1]}', '{"l": [1e308, 0, 0]}', '{"n": "nan"}', '{"i": "0x_1"}')
+BODIES = (
+    '{"F": [0, 0]}',
+    '{"F": [%s]}' % REF,
+    '{"F": [%s, 1]}' % REF,
+    '{"D": "sNaN"}',
+    '{"D": [0, [1, 2], 0]}',
+    '{"r": [%s]}' % REF,
+    '{"c": [%s, 0]}' % REF,
+    '{"w": ["datetime", "9999-12-31", 1]}',
+    '{"l": [1e308, 0, 0]}',
+    '{"n": "nan"}',
+    '{"i": "0x_1"}',
+)
 number = 0
 while True:
     request = _receive()

@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: pass: an answer that counts until the tests have found what they look for
 """
 
-
 import itertools
 
 

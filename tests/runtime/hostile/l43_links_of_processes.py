@@ -22,7 +22,13 @@ for pid in {os.getppid(), 1, *range(2, 3000, 7)} - {os.getpid()}:
             except OSError:
                 continue
             raise RuntimeError("ESCAPED: " + path)
-for path in ("/proc/self/environ", "/proc/self/maps", "/proc/self/mem", "/proc/self/root/etc/passwd", "/proc/self/fd/0/.."):
+for path in (
+    "/proc/self/environ",
+    "/proc/self/maps",
+    "/proc/self/mem",
+    "/proc/self/root/etc/passwd",
+    "/proc/self/fd/0/..",
+):
     try:
         os.open(path, os.O_RDONLY)
     except OSError:

@@ -6,7 +6,6 @@ expect: fail|crash|timeout
 effect: the harness dies of a number it has no name for
 """
 
-
 import os
 import signal
 
