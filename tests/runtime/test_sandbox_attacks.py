@@ -97,3 +97,23 @@ def test_no_object_of_the_program_describes_memory(sandbox: Sandbox, name: str) 
     source = f"class A:\n    {name} = {described}\ndef f():\n    return A()\n"
     verdict = sandbox.run(Program(source=source, checks=(Check(code=f"hasattr(f(), {name!r})", expected="False"),)))
     assert verdict.passed, verdict
+
+
+@pytest.mark.parametrize("folder", ["''", "'.'", "os.getcwd()", "os.path.join(os.getcwd(), 'd', '..')"])
+def test_checks_import_nothing_that_the_program_wrote(full: Sandbox, folder: str) -> None:
+    takes_over = (
+        "import gc\n"
+        "for thing in gc.get_objects():\n"
+        "    if type(thing).__name__ == '_Tester':\n"
+        "        thing._try = lambda check, where: {'passed': True}\n"
+    )
+    source = f"import os\nos.mkdir('d')\nopen('planted.py', 'w').write({takes_over!r})\ndef f():\n    return 0\n"
+    setup = f"import os, sys\nsys.path.insert(0, {folder})\ntry:\n    import planted\nexcept ImportError:\n    pass\n"
+    verdict = full.run(Program(source=source, setup=setup, checks=(Check(code="f()", expected="1"),)))
+    assert verdict.status is Status.FAILED, verdict
+
+
+def test_a_group_of_exceptions_can_be_raised(sandbox: Sandbox) -> None:
+    source = "def f():\n    raise ExceptionGroup('all', [ValueError(1)])\n"
+    verdict = sandbox.run(Program(source=source, checks=(Check(code="f()", raises="ExceptionGroup"),)))
+    assert verdict.passed, verdict
