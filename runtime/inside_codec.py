@@ -176,6 +176,13 @@ class Codec:
             raise LookupError(f"unknown tag {tag!r}")
         return self._resolve(tag, payload)
 
+    def numbers(self, trees: Tree, depth: int) -> list[Any]:
+        """The values of several trees, which have to be numbers: a constructor may ask an object for its parts."""
+        values = self.all(trees, depth)
+        if not all(type(value) in (int, float) for value in values):
+            raise MalformedError("numbers expected")
+        return values
+
 
 Encode = Callable[[Codec, Any, int], Tree]
 
@@ -280,8 +287,8 @@ _DECODERS: dict[str, Callable[[Codec, Tree, int], Any]] = {
     "f": lambda codec, payload, depth: frozenset(codec.all(payload, depth)),
     "b": lambda codec, payload, depth: bytes.fromhex(payload),
     "B": lambda codec, payload, depth: bytearray.fromhex(payload),
-    "c": lambda codec, payload, depth: complex(*codec.all(payload, depth)),
-    "r": lambda codec, payload, depth: range(*codec.all(payload, depth)),
+    "c": lambda codec, payload, depth: complex(*codec.numbers(payload, depth)),
+    "r": lambda codec, payload, depth: range(*codec.numbers(payload, depth)),
     "q": lambda codec, payload, depth: deque(codec.all(payload[0], depth), payload[1]),
     "T": lambda codec, payload, depth: _TYPES[payload],
     "E": lambda codec, payload, depth: {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}[payload],

@@ -110,7 +110,7 @@ def _decode_decimal(codec: Codec, payload: Tree, depth: int) -> Any:
 def _decode_fraction(codec: Codec, payload: Tree, depth: int) -> Any:
     import fractions
 
-    return fractions.Fraction(*_halves(*codec.all(payload, depth)))
+    return fractions.Fraction(*_halves(*codec.numbers(payload, depth)))
 
 
 LATE_DECODERS: dict[str, Callable[[Codec, Tree, int], Any]] = {

@@ -23,6 +23,7 @@ _ADD_RULE, _RESTRICT_SELF = 445, 446
 """The same numbers on every architecture."""
 _PATH_BENEATH, _RULE = 1, struct.Struct("=Qi")
 _MNT_DETACH = 2
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096
 
 
 def prctl(option: int, value: int = 0, address: int = 0, *, what: str) -> int:
@@ -51,6 +52,16 @@ def mount_tmpfs(folder: str, flags: int, options: str) -> None:
         OSError: the kernel refused.
     """
     _checked(_mount(b"tmpfs", folder.encode(), b"tmpfs", flags, options.encode()), f"mount of {folder}")
+
+
+def remount_read_only(path: str) -> None:
+    """Make a bound file read-only as a file: what is written to a device still reaches it, changes of its mode do not.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    kept = os.statvfs(path).f_flag & (_NOSUID | _NODEV | _NOEXEC)
+    _checked(_mount(None, path.encode(), None, _REMOUNT | _BIND | _RDONLY | kept, None), f"read-only {path}")
 
 
 def unmount(folder: str) -> None:

@@ -10,18 +10,20 @@ library only.
 from __future__ import annotations
 
 import builtins
-import sys
 import types
 from _thread import RLock  # `threading` would cost every fork
 from collections.abc import Callable
 from typing import Any
 
 from leafwise.runtime.inside_codec import Codec, MalformedError, Tree, UncrossableError
+from leafwise.runtime.inside_errors import CandidateErrors, LoadError, origin_of, with_origin
 from leafwise.runtime.inside_values import is_mutable, restore
 from leafwise.runtime.inside_wire import Link, LinkBrokenError
 
-_MEMORY_NAMES = ("__array", "__dlpack")
-"""Attributes by which a library would take an object's word for where its data lies in this process's memory."""
+_DESCRIBES_MEMORY = ("__array", "__cuda_array", "__dlpack", "__arrow", "_as_parameter_")
+"""Attributes by which numpy and ctypes take an object's word for where its data lies in this process's memory."""
+_NO_ANSWER = (MalformedError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+"""What reading an answer that is none may raise."""
 _CANNOT_LEAK = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 
@@ -43,7 +45,7 @@ class Solver:
         self._lock = RLock()
         self._functions: list[Callable[..., Any]] = []
         self._codec = Codec(self._refer, self._resolve)
-        self._errors: dict[str, type[BaseException]] = {}
+        self._errors = CandidateErrors()
 
     def load(self) -> tuple[Any, dict[str, Any]]:
         """Wait until the candidate is loaded.
@@ -58,10 +60,10 @@ class Solver:
         message = self._receive()
         try:
             if "error" in message:
-                raise LoadError(self._error(message["error"]))
+                raise LoadError(self._errors.make(message["error"]))
             names = {str(name): self._codec.decode(tree) for name, tree in message["names"].items()}
             return self._codec.decode(message["module"]), names
-        except (MalformedError, LookupError, TypeError, AttributeError) as error:
+        except _NO_ANSWER as error:
             raise self._lose(f"the program broke the protocol: {error!r}") from None
 
     def request(self, op: str, /, *args: object, **kwargs: object) -> Any:
@@ -85,11 +87,11 @@ class Solver:
                     return _mutable(kwargs[reply["same"]] if isinstance(reply["same"], str) else args[reply["same"]])
                 if "error" not in reply:
                     return self._codec.decode(reply["value"])
-                error = self._error(reply["error"])
-            except (MalformedError, LookupError, TypeError, AttributeError) as broken:
+                error = self._errors.make(reply["error"])
+            except _NO_ANSWER as broken:
                 raise self._lose(f"the program broke the protocol: {broken!r}") from None
         if isinstance(error, _CANNOT_LEAK) and op != "next":  # it would silently end a loop of the tests
-            error = _with_origin(RuntimeError(f"the program raised {type(error).__name__}"), error)
+            error = with_origin(RuntimeError(f"the program raised {type(error).__name__}"), *origin_of(error))
         raise error
 
     def _exchange(self, message: Tree) -> Any:
@@ -141,61 +143,14 @@ class Solver:
         if tag == "own" or tag != "ref":
             raise LookupError(tag)
         if payload.get("chain"):
-            return self._error_class(payload["chain"])
+            return self._errors.class_of(payload["chain"])
         return Remote(self, int(payload["id"]), str(payload["type"]))
-
-    def _error(self, described: Tree) -> BaseException:
-        kind = self._error_class(described["chain"])
-        text, args = str(described["text"]), described["args"]
-        plain = Codec().decode(args) if args is not None else (text,)
-        try:
-            error = kind(*plain)
-        except Exception:  # constructors of library exceptions may want other arguments
-            error = _bare(kind, plain, text)
-        line = described.get("line")
-        return _with_origin(error, None, text, line if isinstance(line, int) else None)
-
-    def _error_class(self, chain: Tree) -> type[BaseException]:
-        """The class for a chain of [module, name]: the real one if it is a library's, else one made for the name."""
-        (module, name), rest = chain[0], chain[1:]
-        own = str(module).startswith("leafwise.")  # those mean something to the tester
-        home = builtins if module == "builtins" else types if own else sys.modules.get(str(module), types)
-        known = vars(home).get(str(name))
-        if isinstance(known, type) and issubclass(known, BaseException):
-            return known
-        if name not in self._errors:
-            parent = self._error_class(rest) if rest else Exception
-            self._errors[name] = type(str(name), (parent,), {"__module__": "solution"})
-        return self._errors[name]
-
-
-def _bare(kind: type[BaseException], args: Any, text: str) -> BaseException:
-    """An exception whose constructor refused its arguments; for a group, one that only has the name."""
-    try:
-        error: BaseException = kind.__new__(kind)
-        error.args = tuple(args)
-    except Exception:
-        named: type[Exception] = type(kind.__name__, (Exception,), {"__module__": kind.__module__})
-        return named(text)
-    return error
 
 
 def _mutable(value: object) -> object:
     if not is_mutable(value):
         raise MalformedError("not a container")
     return value
-
-
-class LoadError(Exception):
-    """The candidate raised while loading; `args[0]` is what it raised."""
-
-
-def _with_origin(
-    error: BaseException, like: BaseException | None, text: str = "", line: int | None = None
-) -> BaseException:
-    origin = getattr(like, "_origin", None) or (text, line)
-    error._origin = origin  # type: ignore[attr-defined]
-    return error
 
 
 class Remote:
@@ -213,7 +168,7 @@ class Remote:
         return self.__solver.request("call", self, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith(_MEMORY_NAMES):
+        if name.startswith(_DESCRIBES_MEMORY):
             raise AttributeError(name)
         return self.__solver.request("get", self, name)
 

@@ -9,6 +9,7 @@ import ast
 import builtins
 import contextlib
 import gc
+import importlib
 import json
 import os
 import socket
@@ -18,14 +19,25 @@ import types
 from typing import Any
 
 from leafwise.runtime.inside_child import content
-from leafwise.runtime.inside_remote import LoadError, Remote, Solver, SolverLost
+from leafwise.runtime.inside_errors import LoadError, origin_of
+from leafwise.runtime.inside_remote import Remote, Solver, SolverLost
+from leafwise.runtime.inside_tester_state import TesterState, hide_modules_of
 from leafwise.runtime.inside_trace import KEPT_LINES, MAX_SHOWN, MAX_VALUES
 from leafwise.runtime.inside_values import same
 from leafwise.runtime.inside_wire import Link
 
-DONE = b"done"
-"""What the zygote hears when a program has been judged."""
+DONE, WORN = b"done", b"worn"
+"""What the zygote hears when a program has been judged: go on, or the same and this process must judge no other."""
 _MAX_TEXT = 1000
+_USUAL = {
+    **dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque"), "collections"),
+    **dict.fromkeys(("inf", "nan", "isclose", "pi", "sqrt"), "math"),
+    **dict.fromkeys(("date", "datetime", "timedelta"), "datetime"),
+    "Decimal": "decimal",
+    "Fraction": "fractions",
+}
+"""Names that expected values are often built with, and their modules."""
+_MAX_LINE = 1_000_000
 _PRELOADED = (
     "collections",
     "copy",
@@ -41,14 +53,18 @@ _PRELOADED = (
 )
 
 
-def keep_testing(control: socket.socket) -> None:
+def keep_testing(control: socket.socket, scratch: str | None) -> None:
     """Judge the programs that the zygote hands over, one after the other, until it hangs up.
 
     Args:
         control: gives a message with three descriptors per program (checks, verdict, socket to the solver), and takes
-            `DONE` after each.
+            `DONE` after each, or `WORN` if tests left something behind that the next ones would find.
+        scratch: the directory that candidates write to; no module is imported from it.
     """
     gc.enable()
+    if scratch is not None:
+        hide_modules_of(scratch)
+    state = TesterState(_PRELOADED)
     while True:
         _, fds, _, _ = socket.recv_fds(control, 16, 3)
         if len(fds) != 3:
@@ -56,24 +72,31 @@ def keep_testing(control: socket.socket) -> None:
         checks, verdict, link = fds
         job = json.loads(content(checks))
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, link) as end:
-            judge(job, Link(end), verdict)
+            alive = judge(job, Link(end), verdict)
         os.close(verdict)
-        control.send(DONE)
+        state.reset()
+        control.send(DONE if alive and state.is_clean() else WORN)
 
 
-def judge(job: Any, link: Link, verdict: int) -> None:
-    """Wait for the candidate, try the checks, and write what came out, one JSON line per message, to `verdict`."""
+def judge(job: Any, link: Link, verdict: int) -> bool:
+    """Wait for the candidate, try the checks, and write what came out, one JSON line per message, to `verdict`.
+
+    Returns:
+        Whether the candidate kept to the protocol to the end.
+    """
     solver = Solver(link)
     tester = _Tester(job, solver, verdict)
     try:
         module, names = solver.load()
     except SolverLost as error:
         tester.write({"lost": str(error)})
-        return
     except LoadError as error:
         tester.write({"load_error": _described(error.args[0]), "line": _line(error.args[0])})
-        return
-    tester.run(module, names)
+    else:
+        tester.run(module, names)
+    alive = not solver.lost
+    solver.lost = solver.lost or "the program is over"  # its stand-ins may live on in what the tests keep
+    return alive
 
 
 class _Tester:
@@ -81,6 +104,7 @@ class _Tester:
         self._job = job
         self._solver = solver
         self._verdict = verdict
+        self._given: dict[str, Any] = {}
         self._space: dict[str, Any] = {"__name__": "checks", "__builtins__": builtins}
 
     def write(self, message: Any) -> None:
@@ -113,7 +137,8 @@ class _Tester:
         clash = free.keys() & self._space.keys()
         if clash:  # a module can't be called: a call of its name means the candidate's function
             clash -= _called_names([self._job["setup"], *(check["code"] for check in self._job["checks"])])
-        self._space |= {name: value for name, value in free.items() if name not in clash}
+        self._given = {name: value for name, value in free.items() if name not in clash}
+        self._space |= self._given
         sys.modules["solution"] = _Solution(module, names)
 
     def _set_up(self) -> dict[str, Any] | None:
@@ -130,7 +155,7 @@ class _Tester:
             value, is_expression = self._evaluate(check["code"], where, check["expected"] is not None)
             if check["expected"] is not None:
                 result["observed"] = self._shown(value)
-                expected = eval(compile(check["expected"], where, "eval"), self._space)
+                expected = self._expected(check["expected"], where)
                 result["passed"] = same(value, expected)
             else:
                 if is_expression:
@@ -143,6 +168,16 @@ class _Tester:
         if self._solver.lost:  # a check may have swallowed it
             result["passed"] = False
         return result
+
+    def _expected(self, text: str, where: str) -> Any:
+        """The value of an expression, in which the library's usual names are the library's own.
+
+        The candidate's of that name, which the setup did not replace, would be whatever the candidate likes.
+        """
+        code = compile(text, where, "eval")
+        mine = [n for n in code.co_names if n in _USUAL and self._space.get(n) is self._given.get(n)]
+        usual = {name: getattr(importlib.import_module(_USUAL[name]), name) for name in mine}
+        return eval(code, self._space | usual)
 
     def _forget_trace(self) -> None:
         if self._job["trace"]:
@@ -192,7 +227,7 @@ class _Solution(types.ModuleType):
 
 def _trace_line(number: int, function: str, values: list[list[str]]) -> dict[str, Any]:
     shown = [[_cut(str(name), MAX_SHOWN), _cut(str(text), MAX_SHOWN)] for name, text in values[:MAX_VALUES]]
-    return {"line": int(number), "function": _cut(str(function), MAX_SHOWN), "values": shown}
+    return {"line": max(1, min(int(number), _MAX_LINE)), "function": _cut(str(function), MAX_SHOWN), "values": shown}
 
 
 def _may_be_given(name: str) -> bool:
@@ -213,7 +248,7 @@ def _called_names(codes: list[str]) -> set[str]:
 
 
 def _described(error: BaseException) -> str:
-    text = getattr(error, "_origin", ("", None))[0]
+    text = origin_of(error)[0]
     if not text:
         try:
             text = str(error)
@@ -223,8 +258,8 @@ def _described(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> int | None:
-    line = getattr(error, "_origin", ("", None))[1]
-    return line if isinstance(line, int) else None
+    line = origin_of(error)[1]
+    return line if isinstance(line, int) and 0 < line <= _MAX_LINE else None
 
 
 def _cut(text: str, most: int = _MAX_TEXT) -> str:

@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 from leafwise.runtime.inside_child import Child, fork, keep_only, wall_in
-from leafwise.runtime.inside_tester import DONE, keep_testing
+from leafwise.runtime.inside_tester import DONE, WORN, keep_testing
 from leafwise.runtime.inside_walls import Walls
 
 MAX_SERVED = 200
@@ -34,6 +34,7 @@ class TesterProcess:
         """What went wrong when its walls were put up; then it judges nothing."""
         self._limits = limits
         self._served = 0
+        self._worn = False
         self._cpu_before = 0.0
         self._control, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -44,14 +45,14 @@ class TesterProcess:
             wrong = wall_in(walls, limits, zygote, kept=kept)
             inner.send(wrong.encode()[:1000] or _READY)
             if not wrong:
-                keep_testing(inner)
+                keep_testing(inner, walls.folder)
 
         self._child: Child = fork(test)
         inner.close()
 
     def serves(self, limits: dict[str, Any]) -> bool:
         """Whether it may judge one more program, under these limits."""
-        return self._served < MAX_SERVED and self._limits == limits
+        return not self._worn and self._served < MAX_SERVED and self._limits == limits
 
     def take(self, checks: int, verdict: int, link: int) -> None:
         """Hand it a program's checks, where the verdict goes, and the socket to the solver, all as descriptors."""
@@ -66,8 +67,11 @@ class TesterProcess:
             said = self._control.recv(2000)
         except OSError:
             return "ended"
-        if said in (DONE, _READY):
-            return "done" if said == DONE else ""
+        if said == _READY:
+            return ""
+        if said in (DONE, WORN):
+            self._worn = said == WORN
+            return "done"
         self.broken = said.decode(errors="replace")
         return "ended"
 

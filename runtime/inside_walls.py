@@ -10,7 +10,7 @@ import base64
 from typing import Any, Literal, Protocol
 
 from leafwise.runtime.layer_landlock import Landlock
-from leafwise.runtime.layer_namespaces import Namespaces
+from leafwise.runtime.layer_namespaces import Namespaces, seal_devices
 from leafwise.runtime.layer_privileges import Privileges
 from leafwise.runtime.layer_rlimits import ResourceLimits
 from leafwise.runtime.layer_scratch import Scratch
@@ -54,6 +54,8 @@ class Walls:
         seccomp: str,
         task_slack: int,
     ) -> None:
+        if namespaces:
+            seal_devices()
         self._scratch = Scratch(scratch)
         self._privileges = Privileges(namespaces)
         self._landlock = Landlock(ruleset, self._scratch.folder, scratch_access) if ruleset is not None else None

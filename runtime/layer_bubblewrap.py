@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from leafwise.runtime.layer_namespaces import HOSTNAME
+from leafwise.runtime.layer_namespaces import DEVICES, HOSTNAME
 from leafwise.runtime.layer_scratch import SCRATCH
 
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
@@ -80,8 +80,8 @@ def command(bwrap: str, environment: dict[str, str], shown: dict[str, Path]) -> 
     for inside, path in shown.items():
         line += ["--ro-bind", str(path), inside]
     line += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    for device in ("null", "zero", "random", "urandom"):
-        line += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
+    for device in DEVICES:
+        line += ["--dev-bind", device, device]
     line += ["--dir", SCRATCH, "--remount-ro", "/", "--chdir", "/", "--clearenv"]
     for name, value in environment.items():
         line += ["--setenv", name, value]

@@ -10,8 +10,26 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from leafwise.runtime.inside_libc import remount_read_only
+
 HOSTNAME = "sandbox"
 _HIDDEN = ("/proc/self", "/sys/kernel", "/etc/passwd", "/tmp", "/dev/shm", "/dev/tty")
+
+
+DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+"""All that there are inside."""
+
+
+def seal_devices() -> None:
+    """Keep the modes and times of the devices, which are the machine's own, from being changed.
+
+    bubblewrap's --remount-ro would make them no devices any more.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    for path in DEVICES:
+        remount_read_only(path)
 
 
 class Namespaces:
@@ -33,4 +51,5 @@ class Namespaces:
             holes.append("has a network")
         if not os.statvfs("/").f_flag & os.ST_RDONLY:
             holes.append("has a writable root directory")
+        holes += [f"can change {path}" for path in DEVICES if not os.statvfs(path).f_flag & os.ST_RDONLY]
         return holes

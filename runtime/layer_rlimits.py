@@ -47,6 +47,9 @@ class ResourceLimits:
             resource.RLIMIT_FSIZE: limits["file_mb"] << 20,
             resource.RLIMIT_NOFILE: MAX_DESCRIPTORS,
             resource.RLIMIT_STACK: MAX_STACK,
+            resource.RLIMIT_SIGPENDING: 64,  # counted for the user, who would have none left
+            resource.RLIMIT_MSGQUEUE: 0,
+            resource.RLIMIT_MEMLOCK: 0,
             resource.RLIMIT_NPROC: limits["processes"] + self._task_slack,
         }
         if self._cpu:

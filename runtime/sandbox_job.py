@@ -18,6 +18,8 @@ from leafwise.runtime.sandbox_contracts import Limits
 GRACE_SECONDS = 5.0
 """How much longer than the wall-clock limit the supervisor waits for the zygote's word."""
 _READ = 1 << 18
+_FLOOD_PAUSE_SECONDS = 0.02
+"""How often output is read that is only thrown away: a program must not cost the supervisor as much as itself."""
 _MESSAGE_BYTES = 80_000
 """Longest honest message of the tester: observed value, error and trace, escaped."""
 
@@ -90,11 +92,14 @@ class Job:
         for fd in (control.fileno(), self._output, self._verdict_out):
             poll.register(fd, select.POLLIN)
         while (left := deadline - time.monotonic()) > 0:
-            for fd, _ in poll.poll(left * 1000):
+            flooded = self._dropped
+            for fd, _ in poll.poll(1000 * (min(left, _FLOOD_PAUSE_SECONDS) if flooded else left)):
                 if fd == control.fileno():
                     return self._report(control)
-                if not self._drain(fd):
+                if not self._drain(fd) or (fd == self._output and self._dropped):
                     poll.unregister(fd)
+            if flooded:
+                self._drain(self._output)
         return {"reason": "wall", "clean": False, "cpu": 0.0, "solver": None, "tester": None}
 
     def _report(self, control: socket.socket) -> dict[str, Any]:

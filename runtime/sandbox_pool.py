@@ -124,6 +124,8 @@ class ProcessSandbox:
 
     def run(self, program: Program, limits: Limits = _DEFAULT_LIMITS, cancel: threading.Event | None = None) -> Verdict:
         """Run a program and its checks; see `Sandbox.run`."""
+        if cancel is not None and cancel.is_set():
+            return Verdict(status=Status.TIMEOUT, detail="cancelled", level=self.level)
         handle = self.submit(program, limits)
         try:
             while cancel is not None:

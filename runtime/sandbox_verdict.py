@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 from typing import Any
 
@@ -10,6 +11,12 @@ from pydantic import ValidationError
 
 from leafwise.runtime.sandbox_contracts import CheckResult, Limits, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox_job import Outcome
+
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and newline, marks that reorder text, and halves of characters."""
+_WIDEST = len("\\u0000")
+_MAX_TEXT = 1000
+"""Characters of a text in a verdict."""
 
 
 def verdict_of(program: Program, limits: Limits, outcome: Outcome, level: SandboxLevel) -> Verdict:
@@ -23,22 +30,35 @@ def verdict_of(program: Program, limits: Limits, outcome: Outcome, level: Sandbo
     """
     said: dict[str, Any] = {}
     checks: list[CheckResult] = []
-    for message in outcome.messages:
+    for message in map(_plain, outcome.messages):
         if "check" in message and len(checks) < len(program.checks):
             with contextlib.suppress(ValidationError):
                 checks.append(CheckResult.model_validate(message["check"]))
         said |= message
+    output = _plain(outcome.output, len(outcome.output) * _WIDEST)
     status, detail = _status(program, limits, outcome, said, checks)
     return Verdict(
         status=status,
         checks=tuple(checks),
         detail=detail,
-        output=outcome.output,
-        output_cut=outcome.output_cut,
+        output=output[: limits.output_chars],
+        output_cut=outcome.output_cut or len(output) > limits.output_chars,
         seconds=outcome.seconds,
         cpu_seconds=outcome.report["cpu"],
         level=level,
     )
+
+
+def _plain(value: Any, most: int = _MAX_TEXT) -> Any:
+    """The same with texts that can be written to a file and shown on a terminal: they are the program's."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    text = _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _status(
@@ -69,7 +89,8 @@ def _status(
 def _how(status: int | None, otherwise: str) -> str:
     """An exit status in words; a killed solver may only have been killed because the tester had given it up."""
     if status is not None and status < 0 and status != -signal.SIGKILL:
-        return f"signal {signal.Signals(-status).name}"
+        named = {int(known): known.name for known in signal.Signals}
+        return f"signal {named.get(-status, -status)}"  # those for real-time use have no names
     if status is not None and status >= 0:
         return f"exit status {status}"
     return otherwise or "killed"

@@ -208,7 +208,7 @@ class Worker:
             "namespaces": full,
             "scratch_access": scratch_access,
             "seccomp": base64.b64encode(stored).decode(),
-            "task_slack": 0 if full else _tasks_of_user(),
+            "task_slack": 0 if full else _tasks_of(os.getuid() if self._user is None else self._user),
         }
         packages, imports = self._packages(), list(self._options.allow_imports)
         return {"walls": walls, "die_with_parent": not full, "packages": packages, "imports": imports}
@@ -254,11 +254,11 @@ def _sources() -> dict[str, str]:
     return {"leafwise": "", "leafwise.runtime": "", **inner}
 
 
-def _tasks_of_user() -> int:
-    """Threads of this user now, with room for more: the kernel's limit counts them too when there is no namespace."""
-    own, tasks = os.getuid(), 0
+def _tasks_of(user: int) -> int:
+    """Threads of a user now, with room for more: the kernel's limit counts them too when there is no namespace."""
+    tasks = 0
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if process.stat().st_uid == own:
+            if process.stat().st_uid == user:
                 tasks += len(list((process / "task").iterdir()))
     return tasks + 512
