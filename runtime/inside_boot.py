@@ -4,7 +4,6 @@ Takes the zygote's modules from the control socket (standard input), so that not
 that is masked in there.
 """
 
-import importlib.abc
 import importlib.machinery
 import json
 import os
@@ -14,22 +13,25 @@ from types import ModuleType
 from typing import Any
 
 
-class _Shipped(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+class _Shipped:
+    """Finder and loader of modules that came as text. No base class: `importlib.abc` would be in every child."""
+
     def __init__(self, sources: dict[str, str]) -> None:
         self.sources = sources
 
-    def find_spec(
-        self, name: str, path: Any = None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         if name not in self.sources:
             return None
-        return importlib.machinery.ModuleSpec(name, self, is_package=self.is_package(name))
+        package = any(other.startswith(name + ".") for other in self.sources)
+        return importlib.machinery.ModuleSpec(name, self, is_package=package)  # type: ignore[arg-type]
 
-    def is_package(self, fullname: str) -> bool:
-        return any(other.startswith(fullname + ".") for other in self.sources)
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        return None
 
-    def get_source(self, fullname: str) -> str:
-        return self.sources[fullname]
+    def exec_module(self, module: ModuleType) -> None:
+        source = self.sources.pop(module.__name__)
+        code = compile(source, f"<{module.__name__}>", "exec", optimize=2)  # docstrings would be in every child
+        exec(code, module.__dict__)
 
 
 control = socket.socket(fileno=os.dup(0))

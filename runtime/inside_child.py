@@ -78,12 +78,11 @@ def keep_only(*fds: int) -> None:
 
 
 def content(fd: int) -> bytes:
-    """All that is in a memory file; closes it."""
+    """All that is in a memory file."""
     size = os.fstat(fd).st_size
     data = os.pread(fd, size, 0)
     while len(data) < size and (part := os.pread(fd, size - len(data), len(data))):
         data += part
-    os.close(fd)
     return data
 
 

@@ -25,6 +25,7 @@ a value of its types only exists where it is loaded already.
 from __future__ import annotations
 
 import builtins
+import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -266,8 +267,14 @@ _ENCODERS: dict[int, Encode] = {
 }
 
 
+_COMMON = frozenset(map(id, (types.FunctionType, types.BuiltinFunctionType, types.MethodType)))
+"""What module names mostly stand for, and is never plain data."""
+
+
 def _encoder_of(kind: type) -> Encode:
     """How the values of a class cross: as those of the first of its bases that are plain data."""
+    if id(kind) in _COMMON:
+        return Codec.refer
     known = _ENCODERS | late_encoders()
     return next((known[id(base)] for base in _BASES(kind) if id(base) in known), Codec.refer)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
-from pathlib import Path
+from os.path import isdir, isfile, join
 from typing import Any
 
 
@@ -20,20 +20,20 @@ class AllowedPackages:
     """
 
     def __init__(self, paths: dict[str, str]) -> None:
-        self._paths = {name.partition(".")[0]: Path(path) for name, path in paths.items() if not name.endswith(".libs")}
+        self._paths = {name.partition(".")[0]: path for name, path in paths.items() if not name.endswith(".libs")}
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """The spec of an allowed top-level module; None for any other, and for submodules, which need no help."""
         place = self._paths.get(fullname)
         if place is None:
             return None
-        if not place.is_dir():
+        if not isdir(place):
             return importlib.util.spec_from_file_location(fullname, place)
-        start = place / "__init__.py"
-        if start.is_file():
-            return importlib.util.spec_from_file_location(fullname, start, submodule_search_locations=[str(place)])
+        start = join(place, "__init__.py")
+        if isfile(start):
+            return importlib.util.spec_from_file_location(fullname, start, submodule_search_locations=[place])
         spec = ModuleSpec(fullname, None, is_package=True)
-        spec.submodule_search_locations = [str(place)]
+        spec.submodule_search_locations = [place]
         return spec
 
 

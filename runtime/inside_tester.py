@@ -5,7 +5,6 @@ The verdict leaves on a pipe that the solver never had. Runs inside the sandbox,
 
 from __future__ import annotations
 
-import ast
 import builtins
 import contextlib
 import gc
@@ -53,29 +52,30 @@ _PRELOADED = (
 )
 
 
-def keep_testing(control: socket.socket, scratch: str | None) -> None:
+def keep_testing(control: socket.socket, scratch: str | None, kept: bool) -> None:
     """Judge the programs that the zygote hands over, one after the other, until it hangs up.
 
     Args:
-        control: gives a message with three descriptors per program (checks, verdict, socket to the solver), and takes
-            `DONE` after each, or `WORN` if tests left something behind that the next ones would find.
+        control: gives a message with two descriptors per program (its checks in a memory file, to which the verdict is
+            appended, and the socket to the solver), and takes `DONE` after each, or `WORN` if tests left something
+            behind that the next ones would find.
         scratch: the directory that candidates write to; no module is imported from it.
+        kept: whether there will be more than one.
     """
     gc.enable()
     if scratch is not None:
         hide_modules_of(scratch)
-    state = TesterState(_PRELOADED)
+    state = TesterState(_PRELOADED) if kept else None
     while True:
-        _, fds, _, _ = socket.recv_fds(control, 16, 3)
-        if len(fds) != 3:
+        _, fds, _, _ = socket.recv_fds(control, 16, 2)
+        if len(fds) != 2:
             return
-        checks, verdict, link = fds
-        job = json.loads(content(checks))
+        file, link = fds
+        job = json.loads(content(file))
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, link) as end:
-            alive = judge(job, Link(end), verdict)
-        os.close(verdict)
-        state.reset()
-        control.send(DONE if alive and state.is_clean() else WORN)
+            alive = judge(job, Link(end), file)
+        os.close(file)
+        control.send(DONE if state is not None and alive and state.is_clean_again() else WORN)
 
 
 def judge(job: Any, link: Link, verdict: int) -> bool:
@@ -132,11 +132,12 @@ class _Tester:
 
     def _fill(self, module: Remote, names: dict[str, Any]) -> None:
         """Give the checks the library's usual modules and the candidate's names; the latter can't replace a builtin."""
-        self._space |= {name: sys.modules[name] for name in _PRELOADED if name in sys.modules}
+        texts = [self._job["setup"], *(check["code"] for check in self._job["checks"])]
+        self._space |= {name: importlib.import_module(name) for name in _PRELOADED if any(name in t for t in texts)}
         free = {name: value for name, value in names.items() if _may_be_given(name)}
         clash = free.keys() & self._space.keys()
         if clash:  # a module can't be called: a call of its name means the candidate's function
-            clash -= _called_names([self._job["setup"], *(check["code"] for check in self._job["checks"])])
+            clash -= _called_names(texts)
         self._given = {name: value for name, value in free.items() if name not in clash}
         self._space |= self._given
         sys.modules["solution"] = _Solution(module, names)
@@ -235,6 +236,8 @@ def _may_be_given(name: str) -> bool:
 
 
 def _called_names(codes: list[str]) -> set[str]:
+    import ast  # not warm: rarely asked for
+
     called = set()
     for code in codes:
         try:

@@ -16,6 +16,8 @@ from leafwise.runtime.inside_walls import Walls
 
 MAX_SERVED = 200
 """Programs that one tester judges before it is replaced."""
+VERDICT_MB = 64
+"""Room for the verdict, which is a file, whatever files the program may write."""
 _READY = b"ready"
 
 
@@ -42,10 +44,11 @@ class TesterProcess:
             os.dup2(0, 1)
             os.dup2(0, 2)
             keep_only(inner.fileno(), *walls.descriptors())
-            wrong = wall_in(walls, limits, zygote, kept=kept)
+            bounded = limits | {"file_mb": max(limits["file_mb"], VERDICT_MB)}
+            wrong = wall_in(walls, bounded, zygote, kept=kept)
             inner.send(wrong.encode()[:1000] or _READY)
             if not wrong:
-                keep_testing(inner, walls.folder)
+                keep_testing(inner, walls.folder, kept)
 
         self._child: Child = fork(test)
         inner.close()
@@ -54,12 +57,12 @@ class TesterProcess:
         """Whether it may judge one more program, under these limits."""
         return not self._worn and self._served < MAX_SERVED and self._limits == limits
 
-    def take(self, checks: int, verdict: int, link: int) -> None:
-        """Hand it a program's checks, where the verdict goes, and the socket to the solver, all as descriptors."""
+    def take(self, checks: int, link: int) -> None:
+        """Hand it a program's checks and the socket to the solver, as descriptors."""
         self._served += 1
         self._cpu_before = self._child.cpu_now()
         with contextlib.suppress(OSError):  # it has ended already: `hear` will say so
-            socket.send_fds(self._control, [b"job"], [checks, verdict, link])
+            socket.send_fds(self._control, [b"job"], [checks, link])
 
     def hear(self) -> str:
         """Its next message, which must be there: `done`, `ended`, or "" for one that matters to nobody."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import _thread
 import builtins
+import operator
 import os
-import random
 import signal
 import sys
 import warnings
@@ -44,32 +44,36 @@ class TesterState:
     """
 
     def __init__(self, modules: Sequence[str]) -> None:
-        self._modules = [builtins, *(sys.modules[name] for name in modules)]
-        self._before = self._state()
+        self._modules = [builtins, *(sys.modules[name] for name in modules if name in sys.modules)]
+        self._content = self._contents()
+        self._settings = _settings()
 
-    def is_clean(self) -> bool:
-        """Whether all is as it was, but for what `reset` can bring back."""
-        return self._state() == self._before
-
-    def reset(self) -> None:
-        """Bring back what tests usually change: the state of `random`, and the name of the last program."""
-        random.seed()
+    def is_clean_again(self) -> bool:
+        """Forget the last program and its random numbers; whether all else is as it was before it."""
         sys.modules.pop("solution", None)
+        if (random := sys.modules.get("random")) is not None:
+            random.seed()
+        return _settings() == self._settings and all(map(_is_same, self._contents(), self._content))
 
-    def _state(self) -> list[object]:
-        return [
-            [(name, id(value)) for module in self._modules for name, value in vars(module).items()],
-            [
-                id(hook)
-                for hook in (sys.excepthook, sys.displayhook, sys.unraisablehook, sys.gettrace(), sys.getprofile())
-            ],
-            [[id(item) for item in several] for several in (sys.path, sys.meta_path, sys.path_hooks, warnings.filters)],
-            [signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGPROF)],
-            [signal.getitimer(which) for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)],
-            [sys.getrecursionlimit(), sys.get_int_max_str_digits(), _thread._count()],
-            [id(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)],
-            [os.getcwd(), sorted(os.environ.items()), _umask()],  # noqa: PTH109 - as text
-        ]
+    def _contents(self) -> list[list[Any]]:
+        modules = [[*vars(module), *vars(module).values()] for module in self._modules]
+        return [*modules, sys.path[:], sys.meta_path[:], sys.path_hooks[:], [*warnings.filters]]
+
+
+def _is_same(now: list[Any], before: list[Any]) -> bool:
+    """Whether two lists hold the very same objects: `==` would ask them."""
+    return len(now) == len(before) and all(map(operator.is_, now, before))
+
+
+def _settings() -> list[object]:
+    return [
+        [id(hook) for hook in (sys.excepthook, sys.unraisablehook, sys.gettrace(), sys.getprofile())],
+        [id(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)],
+        [signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGPROF)],
+        [signal.getitimer(which) for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)],
+        [sys.getrecursionlimit(), sys.get_int_max_str_digits(), _thread._count()],
+        [os.getcwd(), dict(os.environ), _umask()],
+    ]
 
 
 def _umask() -> int:

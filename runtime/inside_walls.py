@@ -6,7 +6,6 @@ reports that instead of running the program.
 
 from __future__ import annotations
 
-import base64
 from typing import Any, Literal, Protocol
 
 from leafwise.runtime.layer_landlock import Landlock
@@ -40,7 +39,7 @@ class Walls:
         namespaces: whether bubblewrap's namespaces are around this process, and it may mount in them.
         ruleset: descriptor of Landlock's rules; None leaves Landlock out.
         scratch_access: what Landlock allows in the scratch directory.
-        seccomp: stored filter, base64; empty for none.
+        seccomp: stored filter, in hexadecimal digits; empty for none.
         task_slack: added to the limit of threads: tasks of the same user outside of the sandbox.
     """
 
@@ -62,7 +61,7 @@ class Walls:
         self._first: list[Layer] = [*([Namespaces()] if namespaces else []), self._scratch, self._privileges]
         self._last: list[Layer] = [layer for layer in (self._landlock,) if layer is not None]
         if seccomp:
-            self._last.append(Seccomp(base64.b64decode(seccomp)))
+            self._last.append(Seccomp(bytes.fromhex(seccomp)))
         self._bounded = ResourceLimits(cpu=True, task_slack=task_slack)
         self._kept = ResourceLimits(cpu=False, task_slack=task_slack)
 
@@ -86,6 +85,10 @@ class Walls:
         (self._kept if kept else self._bounded).enter(limits)
         for layer in self._last:
             layer.enter(limits)
+
+    def prepare(self, limits: dict[str, Any]) -> None:
+        """Do in the zygote what need not be done in each child."""
+        self._bounded.prepare(limits)
 
     def test(self, number: int, limits: dict[str, Any]) -> list[str]:
         """Enter one layer alone (after what all need: privileges are given up first) and try it; spoils the process."""

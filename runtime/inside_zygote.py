@@ -24,11 +24,11 @@ from leafwise.runtime.inside_walls import Walls
 from leafwise.runtime.layer_privileges import die_with_parent, undumpable
 
 _WARM = (
-    "abc array bisect cmath collections contextlib copy dataclasses enum functools heapq inspect io itertools json "
-    "linecache math numbers operator random re string struct textwrap time traceback typing"
+    "abc bisect collections contextlib copy enum functools heapq io itertools json linecache math numbers operator re "
+    "string struct textwrap time typing"
 )
-"""Modules that programs often import. None of them imports `threading`, whose work after a fork would cost every child
-a fifth of a millisecond.
+"""Modules that programs often import. Each costs every child, so the rarer ones are left to those that need them; and
+none imports `threading` or `random`, which have work to do after a fork.
 """
 _SHORTEST_WAIT = 0.002
 _TRACE_SHARE = 0.7
@@ -38,7 +38,10 @@ Limits = dict[str, Any]
 
 
 def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -> None:
-    """Take jobs from the supervisor until it is gone. A job is one message with four descriptors.
+    """Take jobs from the supervisor until it is gone.
+
+    A job is one message with three descriptors: the program, where its output goes, and its checks, to which the
+    verdict is appended.
 
     Args:
         control: the supervisor.
@@ -46,7 +49,8 @@ def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -
         ruleset: Landlock's rules; None where there are none.
     """
     if config["die_with_parent"]:
-        signal.signal(signal.SIGTERM, _stop)  # not SIGKILL: there may be a directory to remove
+        # Not SIGKILL, because there may be a directory to remove; the signal is then the same as a closed socket.
+        signal.signal(signal.SIGTERM, lambda *_: control.shutdown(socket.SHUT_RD))
         die_with_parent(signal.SIGTERM)
     undumpable()
     try:
@@ -72,10 +76,6 @@ def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -
         zygote.end()
 
 
-def _stop(number: int, frame: Any) -> None:
-    raise SystemExit
-
-
 class _Zygote:
     def __init__(self, control: socket.socket, walls: Walls) -> None:
         self._control = control
@@ -84,21 +84,24 @@ class _Zygote:
         self._tester: TesterProcess | None = None
 
     def serve(self) -> None:
+        known, job = b"", {}
         while True:
-            data, fds, _, _ = socket.recv_fds(self._control, 1 << 16, 4)
+            data, fds, _, _ = socket.recv_fds(self._control, 1 << 16, 3)
             if not data:
                 return
             if data == b"cancel":
                 continue  # it came after its job had ended
-            job = json.loads(data)
+            if data != known:
+                known, job = data, json.loads(data)  # mostly the same as before: the limits
             report = self._run(job, fds) if fds else self._self_test(job["limits"])
             if report is None:
                 return
             self._control.send(json.dumps(report).encode())
 
     def _run(self, job: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
-        source, output, checks, verdict = fds
+        source, output, checks = fds
         limits, kept = job["limits"], job["kept"]
+        self._walls.prepare(limits)
         trace_seconds = _TRACE_SHARE * limits["cpu_seconds"] if job["trace"] else None
         tester = self._tester_for(limits, kept)
         solver_end, tester_end = socket.socketpair()
@@ -116,7 +119,7 @@ class _Zygote:
                 run_solver(program, solver_end, trace_seconds)
 
         solver = fork(solve)
-        tester.take(checks, verdict, tester_end.fileno())
+        tester.take(checks, tester_end.fileno())
         for fd in (*fds, ready_in):
             os.close(fd)
         solver_end.close()

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leafwise.runtime.inside_libc import landlock_allow_path, landlock_restrict_self
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _SKIPPED = ("site-packages", "dist-packages")
 _LOADER_CACHE = "/etc/ld.so.cache"
@@ -73,9 +75,9 @@ def make_ruleset(library: Iterable[tuple[str, bool]]) -> tuple[int, int]:
     allowed += [(path, fs.READ_FILE) for path in _READ_DEVICES]
     allowed.append(("/dev/null", fs.READ_FILE | fs.WRITE_FILE))
     for path, access in allowed:
-        if Path(path).is_dir():
+        if os.path.isdir(path):
             ruleset.allow_path(path, access)
-        elif Path(path).exists():
+        elif os.path.exists(path):
             ruleset.allow_path(path, access & ~fs.READ_DIR)
     special = fs.EXECUTE | fs.MAKE_CHAR | fs.MAKE_BLOCK | fs.MAKE_SOCK | fs.MAKE_FIFO
     descriptor = os.dup(ruleset.fileno())

@@ -13,10 +13,9 @@ from typing import Any
 
 from leafwise.runtime.inside_libc import mount_tmpfs, prctl, set_capabilities
 
-_PDEATHSIG, _GET_DUMPABLE, _SET_DUMPABLE, _SET_NO_NEW_PRIVS, _GET_NO_NEW_PRIVS, _CAP_AMBIENT = 1, 3, 4, 38, 39, 47
-_CLEAR_ALL = 4
+_PDEATHSIG, _GET_DUMPABLE, _SET_DUMPABLE, _SET_NO_NEW_PRIVS, _GET_NO_NEW_PRIVS = 1, 3, 4, 38, 39
 _CAPABILITIES = struct.pack("Ii", 0x20080522, 0), bytes(24)
-"""capset's header of version 3 for the calling process, and empty sets."""
+"""capset's header of version 3 for the calling process, and empty sets; the ambient set goes with them."""
 
 
 def undumpable() -> None:
@@ -50,7 +49,6 @@ class Privileges:
         """
         die_with_parent()
         if self._capabilities:
-            prctl(_CAP_AMBIENT, _CLEAR_ALL, what="PR_CAP_AMBIENT_CLEAR_ALL")
             set_capabilities(*_CAPABILITIES)
             with contextlib.suppress(OSError):
                 mount_tmpfs("/", 0, "")

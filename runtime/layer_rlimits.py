@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import resource
 from typing import Any
@@ -26,6 +25,7 @@ class ResourceLimits:
     def __init__(self, cpu: bool, task_slack: int) -> None:
         self._cpu = cpu
         self._task_slack = task_slack
+        self._bounds: tuple[dict[str, Any], list[tuple[int, tuple[int, int]]]] = ({}, [])
 
     def enter(self, limits: dict[str, Any]) -> None:
         """Set every limit, for good.
@@ -36,10 +36,20 @@ class ResourceLimits:
         Raises:
             OSError: the kernel refused.
         """
+        self.prepare(limits)
+        for which, bound in self._bounds[1]:
+            resource.setrlimit(which, bound)
+
+    def prepare(self, limits: dict[str, Any]) -> None:
+        """Work out the values, in the zygote, for all its children under these limits."""
+        if self._bounds[0] == limits:
+            return
+        bounds = []
         for which, value in self._values(limits).items():
             hard = resource.getrlimit(which)[1]
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(which, (bound, bound))
+            bounds.append((which, (bound, bound)))
+        self._bounds = limits, bounds
 
     def _values(self, limits: dict[str, Any]) -> dict[int, int]:
         values = {
@@ -59,6 +69,8 @@ class ResourceLimits:
     def self_test(self, limits: dict[str, Any]) -> list[str]:
         """What is still possible in a process that has entered this layer; empty when it holds."""
         holes = []
+        import mmap  # not warm: one use in a worker's life
+
         if _works(lambda: mmap.mmap(-1, (limits["memory_mb"] + 1) << 20)):
             holes.append("maps more memory than its limit")
         if _works(lambda: [os.dup(0) for _ in range(MAX_DESCRIPTORS)]):

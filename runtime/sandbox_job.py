@@ -1,4 +1,4 @@
-"""One program's way through a worker: its pipes, the wait with the second timer, and what came back."""
+"""One program's way through a worker: its output, the wait with the second timer, and what came back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from leafwise.runtime.errors import SandboxBrokenError
@@ -37,107 +37,103 @@ class Outcome:
     seconds: float = 0.0
 
 
-@dataclass
 class Job:
-    """The two pipes of one program; a context manager that closes them.
+    """One program in a worker; a context manager that closes its pipe.
 
     Args:
         limits: the program's limits.
-        checks: how many checks there are; bounds what the tester may write.
+        checks: how many checks there are; bounds what is read of the tester's messages.
     """
 
-    limits: Limits
-    checks: int
-    _kept: bytearray = field(default_factory=bytearray)
-    _verdict: bytearray = field(default_factory=bytearray)
-    _dropped: bool = False
+    def __init__(self, limits: Limits, checks: int) -> None:
+        self._limits = limits
+        self._checks = checks
+        self._kept = bytearray()
+        self._dropped = False
 
     def __enter__(self) -> Job:
         self._output, self.output_in = os.pipe()
-        self._verdict_out, self.verdict_in = os.pipe()
+        self._open = [self._output, self.output_in]
         with contextlib.suppress(OSError):  # fewer wake-ups for programs that print a lot
             fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, _READ)
-        for fd in (self._output, self._verdict_out):
-            os.set_blocking(fd, False)
-        self._open = [self._output, self.output_in, self._verdict_out, self.verdict_in]
+        os.set_blocking(self._output, False)
         return self
 
     def __exit__(self, *_: object) -> None:
         for fd in self._open:
             os.close(fd)
 
-    def wait(self, control: socket.socket) -> Outcome:
-        """Collect output and verdict until the zygote reports the end.
+    def wait(self, control: socket.socket, tester: int, offset: int) -> Outcome:
+        """Collect the output until the zygote reports the end; then read what the tester said.
+
+        Args:
+            control: to the zygote.
+            tester: the memory file of the checks.
+            offset: where the checks end and the tester's messages begin.
 
         Raises:
             SandboxBrokenError: the zygote died or a wall could not be put up.
         """
-        for fd in (self.output_in, self.verdict_in):
-            self._open.remove(fd)
-            os.close(fd)
+        self._open.remove(self.output_in)
+        os.close(self.output_in)
         start = time.monotonic()
-        report = self._collect(control, start + self.limits.wall_seconds + GRACE_SECONDS)
-        self._drain(self._output)
-        self._drain(self._verdict_out)
+        report = self._collect(control, start + self._limits.wall_seconds + GRACE_SECONDS)
+        self._drain()
         if report.get("broken"):
             raise SandboxBrokenError(f"a program could not be walled in: {report['broken']}")
         text = self._kept.decode(errors="replace")
-        cut = self._dropped or len(text) > self.limits.output_chars
-        return Outcome(
-            report, self._messages(), text[: self.limits.output_chars], cut, seconds=time.monotonic() - start
-        )
+        cut = self._dropped or len(text) > self._limits.output_chars
+        said = min(os.fstat(tester).st_size - offset, (self._checks + 4) * _MESSAGE_BYTES)
+        messages = _messages(os.pread(tester, max(0, said), offset))
+        return Outcome(report, messages, text[: self._limits.output_chars], cut, seconds=time.monotonic() - start)
 
     def _collect(self, control: socket.socket, deadline: float) -> dict[str, Any]:
         poll = select.poll()
-        for fd in (control.fileno(), self._output, self._verdict_out):
-            poll.register(fd, select.POLLIN)
+        poll.register(control, select.POLLIN)
+        poll.register(self._output, select.POLLIN)
         while (left := deadline - time.monotonic()) > 0:
             flooded = self._dropped
             for fd, _ in poll.poll(1000 * (min(left, _FLOOD_PAUSE_SECONDS) if flooded else left)):
                 if fd == control.fileno():
-                    return self._report(control)
-                if not self._drain(fd) or (fd == self._output and self._dropped):
-                    poll.unregister(fd)
+                    return _report(control)
+                if not self._drain() or self._dropped:
+                    poll.unregister(self._output)
             if flooded:
-                self._drain(self._output)
+                self._drain()
         return {"reason": "wall", "clean": False, "cpu": 0.0, "solver": None, "tester": None}
 
-    def _report(self, control: socket.socket) -> dict[str, Any]:
-        try:
-            data = control.recv(1 << 16)
-        except OSError as error:
-            raise SandboxBrokenError(f"the sandbox's worker died: {error}") from error
-        if not data:
-            raise SandboxBrokenError("the sandbox's worker died")
-        report: dict[str, Any] = json.loads(data)
-        return report
-
-    def _drain(self, fd: int) -> bool:
-        """Read what is there; False at the end of the pipe."""
-        target, most = (
-            (self._kept, 4 * self.limits.output_chars)
-            if fd == self._output
-            else (self._verdict, (self.checks + 4) * _MESSAGE_BYTES)
-        )
+    def _drain(self) -> bool:
+        """Read the output that is there; False at its end."""
         while True:
             try:
-                data = os.read(fd, _READ)
+                data = os.read(self._output, _READ)
             except BlockingIOError:
                 return True
             if not data:
                 return False
-            room = most - len(target)
-            target += data[: max(0, room)]
-            if len(data) > room and fd == self._output:
-                self._dropped = True
+            room = 4 * self._limits.output_chars - len(self._kept)
+            self._kept += data[: max(0, room)]
+            self._dropped = self._dropped or len(data) > room
             if len(data) < _READ:
-                return True  # give the other pipe and the timer their turn
+                return True  # give the control socket and the timer their turn
 
-    def _messages(self) -> list[dict[str, Any]]:
-        messages = []
-        for line in bytes(self._verdict).split(b"\n")[:-1]:
-            with contextlib.suppress(ValueError, RecursionError):
-                message = json.loads(line)
-                if isinstance(message, dict):
-                    messages.append(message)
-        return messages
+
+def _report(control: socket.socket) -> dict[str, Any]:
+    try:
+        data = control.recv(1 << 16)
+    except OSError as error:
+        raise SandboxBrokenError(f"the sandbox's worker died: {error}") from error
+    if not data:
+        raise SandboxBrokenError("the sandbox's worker died")
+    report: dict[str, Any] = json.loads(data)
+    return report
+
+
+def _messages(data: bytes) -> list[dict[str, Any]]:
+    messages = []
+    for line in data.split(b"\n")[:-1]:
+        with contextlib.suppress(ValueError, RecursionError):
+            message = json.loads(line)
+            if isinstance(message, dict):
+                messages.append(message)
+    return messages

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import importlib.util
@@ -87,7 +86,7 @@ class Worker:
         self._inner_end.close()
         with self._ruleset() as (rules, scratch_access):
             config = {"sources": _sources(), "config": self._config(scratch_access)}
-            with _sealed(json.dumps(config).encode()) as setup:
+            with memory_file(json.dumps(config).encode()) as setup:
                 socket.send_fds(self._control, [b"setup"], [setup, *rules])
         self._control.settimeout(START_SECONDS)
         reply: dict[str, Any] = json.loads(self._control.recv(1 << 16) or b"{}")
@@ -103,13 +102,14 @@ class Worker:
         checks = [check.model_dump() for check in program.checks]
         job = {"setup": program.setup, "checks": checks, "stop": program.stop_at_first_failure, "trace": program.trace}
         message = {"limits": limits.model_dump(), "kept": program.trusted_checks, "trace": program.trace}
-        with _sealed(source) as solver, _sealed(json.dumps(job).encode()) as tester, Job(limits, len(checks)) as pipes:
+        tests = json.dumps(job).encode()
+        with memory_file(source) as solver, memory_file(tests) as tester, Job(limits, len(checks)) as running:
             try:
-                fds = [solver, pipes.output_in, tester, pipes.verdict_in]
+                fds = [solver, running.output_in, tester]
                 socket.send_fds(self._control, [json.dumps(message).encode()], fds)
             except OSError as error:
                 raise SandboxBrokenError(f"the sandbox's worker is gone: {error}") from error
-            return pipes.wait(self._control)
+            return running.wait(self._control, tester, len(tests))
 
     def test_layers(self) -> dict[str, list[str]]:
         """Have each layer try itself, alone: layer -> what a process can still do that it should not.
@@ -207,7 +207,7 @@ class Worker:
             "scratch": _SCRATCH[self._level],
             "namespaces": full,
             "scratch_access": scratch_access,
-            "seccomp": base64.b64encode(stored).decode(),
+            "seccomp": stored.hex(),
             "task_slack": 0 if full else _tasks_of(os.getuid() if self._user is None else self._user),
         }
         packages, imports = self._packages(), list(self._options.allow_imports)
@@ -221,7 +221,7 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _sealed(content: bytes) -> Iterator[int]:
+def memory_file(content: bytes) -> Iterator[int]:
     """A memory file."""
     fd = os.memfd_create("leafwise-sandbox", os.MFD_CLOEXEC)
     try:
