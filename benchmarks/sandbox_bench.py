@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from leafwise.benchmarks.report import Recorder, Report, Section, Tell, take_section
 from leafwise.runtime.contracts import Contract
+from leafwise.runtime.handle import Handle
 from leafwise.runtime.sandbox import Sandbox
-from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel, Verdict
+from leafwise.runtime.sandbox_contracts import CheckResult, Limits, Program, SandboxLevel, Verdict
+
+_AHEAD = 8
+"""Programs in the queue per worker: no worker waits for the next one."""
 
 
 class SandboxBench(Contract):
@@ -63,15 +67,21 @@ def run_section(name: str, bench: SandboxBench, tell: Tell) -> Section:
 
 
 def judge_all(sandbox: Sandbox, jobs: Iterable[tuple[Program, Limits]], workers: int) -> Iterator[Verdict]:
-    """Verdicts in the order of the jobs, as many at once as there are workers.
+    """Verdicts in the order of the jobs.
 
     When it is interrupted, what runs ends and nothing more is started.
 
     Raises:
         SandboxError: the sandbox failed.
     """
-    threads = ThreadPoolExecutor(workers)
+    handles: deque[Handle[CheckResult, Verdict]] = deque()
     try:
-        yield from threads.map(lambda job: sandbox.run(*job), jobs)
+        for program, limits in jobs:
+            handles.append(sandbox.submit(program, limits))
+            if len(handles) > _AHEAD * workers:
+                yield handles.popleft().result()
+        while handles:
+            yield handles.popleft().result()
     finally:
-        threads.shutdown(cancel_futures=True)
+        for handle in handles:
+            handle.cancel()

@@ -41,8 +41,7 @@ class Child:
     def end(self) -> None:
         """Kill it, if it still runs, and wait for it."""
         if self.status is None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._fd, signal.SIGKILL)
+            signal.pidfd_send_signal(self._fd, signal.SIGKILL)  # also fine for one that waits to be waited for
             _, status, usage = os.wait4(self.pid, 0)
             self.status = os.waitstatus_to_exitcode(status)
             self.cpu = usage.ru_utime + usage.ru_stime

@@ -5,7 +5,6 @@ Runs inside the sandbox, standard library only.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from typing import Any
@@ -61,8 +60,10 @@ class TesterProcess:
         """Hand it a program's checks and the socket to the solver, as descriptors."""
         self._served += 1
         self._cpu_before = self._child.cpu_now()
-        with contextlib.suppress(OSError):  # it has ended already: `hear` will say so
+        try:
             socket.send_fds(self._control, [b"job"], [checks, link])
+        except OSError:  # it has ended already
+            self._worn = True
 
     def hear(self) -> str:
         """Its next message, which must be there: `done`, `ended`, or "" for one that matters to nobody."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from leafwise.runtime.inside_child import Child, content, fork, keep_only, wall_in
 from leafwise.runtime.inside_imports import allow_packages
+from leafwise.runtime.inside_report import Report
 from leafwise.runtime.inside_solver import prepare, run_solver
 from leafwise.runtime.inside_tester_process import TesterProcess
 from leafwise.runtime.inside_walls import Walls
@@ -81,7 +82,10 @@ class _Zygote:
         self._control = control
         self._walls = walls
         self._pid = os.getpid()
+        self._cores = len(os.sched_getaffinity(0))
         self._tester: TesterProcess | None = None
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
 
     def serve(self) -> None:
         known, job = b"", {}
@@ -93,16 +97,16 @@ class _Zygote:
                 continue  # it came after its job had ended
             if data != known:
                 known, job = data, json.loads(data)  # mostly the same as before: the limits
-            report = self._run(job, fds) if fds else self._self_test(job["limits"])
-            if report is None:
+            if not fds:
+                self._control.send(json.dumps(self._self_test(job["limits"])).encode())
+            elif (report := self._run(job, *fds)) is not None:
+                self._control.send(report.pack())
+            else:
                 return
-            self._control.send(json.dumps(report).encode())
 
-    def _run(self, job: dict[str, Any], fds: list[int]) -> dict[str, Any] | None:
-        source, output, checks = fds
+    def _run(self, job: dict[str, Any], source: int, output: int, checks: int) -> Report | None:
         limits, kept = job["limits"], job["kept"]
         self._walls.prepare(limits)
-        trace_seconds = _TRACE_SHARE * limits["cpu_seconds"] if job["trace"] else None
         tester = self._tester_for(limits, kept)
         solver_end, tester_end = socket.socketpair()
         ready_out, ready_in = os.pipe()
@@ -116,11 +120,11 @@ class _Zygote:
             os.write(ready_in, wrong.encode() or b"+")
             os.close(ready_in)
             if not wrong:
-                run_solver(program, solver_end, trace_seconds)
+                run_solver(program, solver_end, _TRACE_SHARE * limits["cpu_seconds"] if job["trace"] else None)
 
         solver = fork(solve)
         tester.take(checks, tester_end.fileno())
-        for fd in (*fds, ready_in):
+        for fd in (source, output, checks, ready_in):
             os.close(fd)
         solver_end.close()
         tester_end.close()
@@ -128,25 +132,27 @@ class _Zygote:
         if reason or not kept:
             self._end_tester()  # before the solver: it must not take a time-out for a crash
         solver.end()
-        with os.fdopen(ready_out, "rb") as file:
-            said = file.read(1000).decode(errors="replace")
-        # One that was killed here, for a limit or by the user, had no time to say that it stood.
-        wrong = said if said != "+" else ""
-        broken = tester.broken or wrong or ("" if said or reason else "a process died early")
+        said = os.read(ready_out, 1000).decode(errors="replace")
+        os.close(ready_out)
         empty, new = self._walls.clean()
         if new:
             self._end_tester()  # it holds the old directory
-        report = {"reason": reason, "broken": broken, "solver": solver.status, "tester": tester.status}
-        return None if reason == "gone" else {**report, "cpu": solver.cpu, "clean": empty}
+        if reason == "gone":
+            return None
+        # One that was killed here, for a limit or by the user, had no time to say that it stood.
+        broken = (said if said != "+" else "") or ("" if said or reason else "a process died early")
+        return Report(reason, solver.status, tester.status, solver.cpu, empty, tester.broken or broken)
 
     def _tester_for(self, limits: Limits, kept: bool) -> TesterProcess:
         if self._tester is None or not kept or not self._tester.serves(limits):
             self._end_tester()
             self._tester = TesterProcess(self._walls, limits, kept, self._pid)
+            self._poll.register(self._tester, select.POLLIN)
         return self._tester
 
     def _end_tester(self) -> None:
         if self._tester is not None:
+            self._poll.unregister(self._tester)
             self._tester.end()
             self._tester = None
 
@@ -157,18 +163,14 @@ class _Zygote:
             "" when the tester is done, `ended` when it ended instead, else `cpu`, `wall`, `cancelled`, or `gone` for
             the supervisor.
         """
-        poll = select.poll()
-        for fd in (tester.fileno(), self._control.fileno()):
-            poll.register(fd, select.POLLIN)
         deadline = time.monotonic() + limits["wall_seconds"]
-        cores = len(os.sched_getaffinity(0))
         while True:
             cpu_left = limits["cpu_seconds"] - max(solver.cpu_now(), tester.cpu_now())
             wall_left = deadline - time.monotonic()
             if cpu_left <= 0 or wall_left <= 0:
                 return "cpu" if cpu_left <= 0 else "wall"
-            wait = max(_SHORTEST_WAIT, min(wall_left, cpu_left / cores))
-            events = [fd for fd, _ in poll.poll(wait * 1000)]
+            wait = max(_SHORTEST_WAIT, min(wall_left, cpu_left / self._cores))
+            events = [fd for fd, _ in self._poll.poll(wait * 1000)]
             if self._control.fileno() in events:
                 return "cancelled" if self._control.recv(100) else "gone"
             if tester.fileno() in events and (word := tester.hear()):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leafwise.runtime.errors import SandboxBrokenError
+from leafwise.runtime.inside_report import Report
 from leafwise.runtime.sandbox_contracts import Limits
 
 GRACE_SECONDS = 5.0
@@ -28,8 +29,8 @@ _MESSAGE_BYTES = 80_000
 class Outcome:
     """What the supervisor knows when a program has ended."""
 
-    report: dict[str, Any]
-    """The zygote's word: why it ended, exit statuses, CPU time, whether the scratch directory is clean."""
+    report: Report
+    """The zygote's word."""
     messages: list[dict[str, Any]]
     """The tester's messages."""
     output: str = ""
@@ -79,15 +80,15 @@ class Job:
         start = time.monotonic()
         report = self._collect(control, start + self._limits.wall_seconds + GRACE_SECONDS)
         self._drain()
-        if report.get("broken"):
-            raise SandboxBrokenError(f"a program could not be walled in: {report['broken']}")
+        if report.broken:
+            raise SandboxBrokenError(f"a program could not be walled in: {report.broken}")
         text = self._kept.decode(errors="replace")
         cut = self._dropped or len(text) > self._limits.output_chars
         said = min(os.fstat(tester).st_size - offset, (self._checks + 4) * _MESSAGE_BYTES)
         messages = _messages(os.pread(tester, max(0, said), offset))
         return Outcome(report, messages, text[: self._limits.output_chars], cut, seconds=time.monotonic() - start)
 
-    def _collect(self, control: socket.socket, deadline: float) -> dict[str, Any]:
+    def _collect(self, control: socket.socket, deadline: float) -> Report:
         poll = select.poll()
         poll.register(control, select.POLLIN)
         poll.register(self._output, select.POLLIN)
@@ -100,7 +101,7 @@ class Job:
                     poll.unregister(self._output)
             if flooded:
                 self._drain()
-        return {"reason": "wall", "clean": False, "cpu": 0.0, "solver": None, "tester": None}
+        return Report("wall", solver=None, tester=None, cpu=0.0, clean=False)
 
     def _drain(self) -> bool:
         """Read the output that is there; False at its end."""
@@ -118,15 +119,14 @@ class Job:
                 return True  # give the control socket and the timer their turn
 
 
-def _report(control: socket.socket) -> dict[str, Any]:
+def _report(control: socket.socket) -> Report:
     try:
         data = control.recv(1 << 16)
     except OSError as error:
         raise SandboxBrokenError(f"the sandbox's worker died: {error}") from error
     if not data:
         raise SandboxBrokenError("the sandbox's worker died")
-    report: dict[str, Any] = json.loads(data)
-    return report
+    return Report.unpack(data)
 
 
 def _messages(data: bytes) -> list[dict[str, Any]]:

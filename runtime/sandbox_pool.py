@@ -66,7 +66,7 @@ class _Task:
         finally:
             with self._lock:
                 self._worker = None
-        return verdict_of(self.program, self.limits, outcome, self._level), outcome.report["clean"]
+        return verdict_of(self.program, self.limits, outcome, self._level), outcome.report.clean
 
 
 class ProcessSandbox:

@@ -44,7 +44,7 @@ def verdict_of(program: Program, limits: Limits, outcome: Outcome, level: Sandbo
         output=output[: limits.output_chars],
         output_cut=outcome.output_cut or len(output) > limits.output_chars,
         seconds=outcome.seconds,
-        cpu_seconds=outcome.report["cpu"],
+        cpu_seconds=outcome.report.cpu,
         level=level,
     )
 
@@ -65,20 +65,20 @@ def _status(
     program: Program, limits: Limits, outcome: Outcome, said: dict[str, Any], checks: list[CheckResult]
 ) -> tuple[Status, str]:
     report = outcome.report
-    if report["reason"] == "cancelled":
+    if report.reason == "cancelled":
         return Status.TIMEOUT, "cancelled"
-    if report["reason"] == "wall":
+    if report.reason == "wall":
         return Status.TIMEOUT, f"wall-clock limit of {limits.wall_seconds:g} s reached"
-    if report["reason"] == "cpu" or -signal.SIGXCPU in (report["solver"], report["tester"]):
+    if report.reason == "cpu" or -signal.SIGXCPU in (report.solver, report.tester):
         return Status.TIMEOUT, f"CPU limit of {limits.cpu_seconds:g} s reached"
     if "load_error" in said:
         error, line = str(said["load_error"]), f"line {said.get('line')}"
         return Status.LOAD_ERROR, error if said.get("line") is None or line in error else f"{error} ({line})"
     if "lost" in said:
         where = f"during check {said.get('at')}" if said.get("loaded") else "while it was loaded"
-        return Status.CRASHED, f"the program ended {where}: {_how(report['solver'], str(said['lost']))}"
+        return Status.CRASHED, f"the program ended {where}: {_how(report.solver, str(said['lost']))}"
     if not said.get("end"):
-        return Status.CRASHED, f"the process of the checks ended early: {_how(report['tester'], '')}"
+        return Status.CRASHED, f"the process of the checks ended early: {_how(report.tester, '')}"
     expected = len(program.checks)
     complete = len(checks) == expected
     if complete and all(check.passed for check in checks) and not said.get("setup"):

@@ -234,10 +234,11 @@ def test_probe_names_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_status_is_never_passed_without_the_testers_word() -> None:
+    from leafwise.runtime.inside_report import Report
     from leafwise.runtime.sandbox_job import Outcome
     from leafwise.runtime.sandbox_verdict import verdict_of
 
-    report = {"reason": "", "solver": 0, "tester": 0, "cpu": 0.0, "clean": True}
+    report = Report("", solver=0, tester=0, cpu=0.0, clean=True)
     told: list[list[dict[str, Any]]] = [
         [],
         [{"loaded": True}],
