@@ -76,7 +76,7 @@ class Solver:
         with self._lock:
             if self.lost:
                 raise SolverLost(self.lost)
-            message: dict[str, Any] = {"op": op, "args": [self._codec.encode(a) for a in args]}
+            message: dict[str, Any] = {"op": op, "args": self._codec.encode([*args])}
             if kwargs:
                 message["kwargs"] = {name: self._codec.encode(value) for name, value in kwargs.items()}
             reply = self._exchange(message)

@@ -16,7 +16,7 @@ import os
 import socket
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from leafwise.runtime.inside_codec import Codec, Tree, UncrossableError
@@ -59,7 +59,7 @@ class _Solver:
         module = types.ModuleType("solution")
         module.__file__ = FILENAME
         sys.modules["solution"] = module
-        linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+        linecache.cache[FILENAME] = (lambda: source,)  # split into lines if a traceback asks for them
         try:
             exec(compile(source, FILENAME, "exec"), module.__dict__)
         except BaseException as error:  # whatever it raises is the answer
@@ -74,14 +74,16 @@ class _Solver:
         """Carry out one request of the tester."""
         trees, named = request["args"], request.get("kwargs", {})
         try:
-            args = [self._codec.decode(tree) for tree in trees]
+            args = self._codec.decode(trees)
             kwargs = {name: self._codec.decode(tree) for name, tree in named.items()}
             value = self._carry_out(request["op"], args, kwargs)
             reply = self._result(value, [*enumerate(args), *kwargs.items()])
         except BaseException as error:  # whatever it raises is the answer
             reply = {"error": self._describe(error)}
             args, kwargs = locals().get("args", []), locals().get("kwargs", {})
-        changed = self._changed(list(enumerate(args)), trees) + self._changed(list(kwargs.items()), named)
+        changed = self._changed(enumerate(args), trees)
+        if kwargs:
+            changed += self._changed(kwargs.items(), named)
         if changed:
             reply["changed"] = changed
         return reply
@@ -99,14 +101,13 @@ class _Solver:
                     return {"same": key}
         return {"value": self._value(value)}
 
-    def _changed(self, values: list[tuple[Any, Any]], before: Any) -> list[Tree]:
+    def _changed(self, values: Iterable[tuple[Any, Any]], before: Any) -> list[Tree]:
         changed = []
         for key, value in values:
-            if isinstance(before[key], list) or (
-                isinstance(before[key], dict) and not before[key].keys() & {"own", "cb"}
-            ):
+            tree = before[key]
+            if type(tree) is list or (type(tree) is dict and "own" not in tree and "cb" not in tree):
                 after = self._value(value)
-                if repr(after) != repr(before[key]):  # == would take True for 1
+                if repr(after) != repr(tree):  # == would take True for 1
                     changed.append([key, after])
         return changed
 

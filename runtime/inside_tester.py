@@ -23,7 +23,7 @@ from leafwise.runtime.inside_remote import Remote, Solver, SolverLost
 from leafwise.runtime.inside_tester_state import TesterState, hide_modules_of
 from leafwise.runtime.inside_trace import KEPT_LINES, MAX_SHOWN, MAX_VALUES
 from leafwise.runtime.inside_values import same
-from leafwise.runtime.inside_wire import Link
+from leafwise.runtime.inside_wire import Link, to_json
 
 DONE, WORN = b"done", b"worn"
 """What the zygote hears when a program has been judged: go on, or the same and this process must judge no other."""
@@ -108,7 +108,7 @@ class _Tester:
         self._space: dict[str, Any] = {"__name__": "checks", "__builtins__": builtins}
 
     def write(self, message: Any) -> None:
-        data = memoryview(json.dumps(message).encode() + b"\n")
+        data = memoryview(to_json(message) + b"\n")
         while data:
             data = data[os.write(self._verdict, data) :]
 
@@ -133,7 +133,8 @@ class _Tester:
     def _fill(self, module: Remote, names: dict[str, Any]) -> None:
         """Give the checks the library's usual modules and the candidate's names; the latter can't replace a builtin."""
         texts = [self._job["setup"], *(check["code"] for check in self._job["checks"])]
-        self._space |= {name: importlib.import_module(name) for name in _PRELOADED if any(name in t for t in texts)}
+        every = "\n".join(texts)
+        self._space |= {name: importlib.import_module(name) for name in _PRELOADED if name in every}
         free = {name: value for name, value in names.items() if _may_be_given(name)}
         clash = free.keys() & self._space.keys()
         if clash:  # a module can't be called: a call of its name means the candidate's function

@@ -15,6 +15,12 @@ _encode = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
     None, None, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True
 )
 """What `json.dumps` makes anew for each message: no check for cycles, no default, compact, NaN allowed."""
+_decode = json.JSONDecoder().raw_decode
+
+
+def to_json(message: Any) -> bytes:
+    """The text of a message."""
+    return "".join(_encode(message, 0)).encode()
 
 
 class LinkBrokenError(Exception):
@@ -39,7 +45,7 @@ class Link:
             LinkBrokenError: nobody reads any more.
             ValueError: the message is longer than `MAX_MESSAGE`.
         """
-        data = "".join(_encode(message, 0)).encode()
+        data = to_json(message)
         if len(data) > MAX_MESSAGE:
             raise ValueError(f"message of {len(data)} bytes")
         try:
@@ -64,9 +70,13 @@ class Link:
             data = self._until(end, data)
         self._rest = data[end:]
         try:
-            return json.loads(str(data[_HEAD.size : end], "utf-8"))
+            text = str(data[_HEAD.size : end], "utf-8")
+            message, read = _decode(text)
+            if read != len(text):
+                raise ValueError("more than one value")
         except (ValueError, RecursionError) as error:
             raise LinkBrokenError("not JSON") from error
+        return message
 
     def _until(self, size: int, data: bytes) -> bytes:
         parts, missing = [data], size - len(data)
