@@ -5,7 +5,7 @@ that is masked in there.
 """
 
 import importlib.machinery
-import json
+import marshal
 import os
 import socket
 import sys
@@ -14,32 +14,30 @@ from typing import Any
 
 
 class _Shipped:
-    """Finder and loader of modules that came as text. No base class: `importlib.abc` would be in every child."""
+    """Finder and loader of modules that came as code. No base class: `importlib.abc` would be in every child."""
 
-    def __init__(self, sources: dict[str, str]) -> None:
-        self.sources = sources
+    def __init__(self, codes: dict[str, Any]) -> None:
+        self.codes = codes
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if name not in self.sources:
+        if name not in self.codes:
             return None
-        package = any(other.startswith(name + ".") for other in self.sources)
+        package = any(other.startswith(name + ".") for other in self.codes)
         return importlib.machinery.ModuleSpec(name, self, is_package=package)  # type: ignore[arg-type]
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        source = self.sources.pop(module.__name__)
-        code = compile(source, f"<{module.__name__}>", "exec", optimize=2)  # docstrings would be in every child
-        exec(code, module.__dict__)
+        exec(self.codes.pop(module.__name__), module.__dict__)
 
 
 control = socket.socket(fileno=os.dup(0))
 os.dup2(os.open("/dev/null", os.O_RDWR), 0)
 shipped, *rules = socket.recv_fds(control, 1 << 16, 2)[1]
-setup = json.loads(os.pread(shipped, os.fstat(shipped).st_size, 0))
+codes, config = marshal.loads(os.pread(shipped, os.fstat(shipped).st_size, 0))
 os.close(shipped)
-sys.meta_path.insert(0, _Shipped(setup["sources"]))
+sys.meta_path.insert(0, _Shipped(codes))
 from leafwise.runtime.inside_zygote import serve  # noqa: E402
 
-serve(control, setup["config"], rules[0] if rules else None)
+serve(control, config, rules[0] if rules else None)

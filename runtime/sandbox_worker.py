@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import json
+import marshal
 import os
 import shutil
 import socket
@@ -84,10 +85,8 @@ class Worker:
             extra_groups=None if self._user is None else [],
         )
         self._inner_end.close()
-        with self._ruleset() as (rules, scratch_access):
-            config = {"sources": _sources(), "config": self._config(scratch_access)}
-            with memory_file(json.dumps(config).encode()) as setup:
-                socket.send_fds(self._control, [b"setup"], [setup, *rules])
+        with self._ruleset() as (rules, scratch_access), memory_file(self._setup(scratch_access)) as setup:
+            socket.send_fds(self._control, [b"setup"], [setup, *rules])
         self._control.settimeout(START_SECONDS)
         reply: dict[str, Any] = json.loads(self._control.recv(1 << 16) or b"{}")
         return reply
@@ -196,7 +195,8 @@ class Worker:
         finally:
             os.close(ruleset)
 
-    def _config(self, scratch_access: int) -> dict[str, Any]:
+    def _setup(self, scratch_access: int) -> bytes:
+        """What the zygote starts with: its modules, and what it is to be."""
         full, walled = self._level is SandboxLevel.FULL, self._level is not SandboxLevel.NONE
         stored = b""
         if walled and "seccomp" not in self._options.without:
@@ -211,7 +211,8 @@ class Worker:
             "task_slack": 0 if full else _tasks_of(os.getuid() if self._user is None else self._user),
         }
         packages, imports = self._packages(), list(self._options.allow_imports)
-        return {"walls": walls, "die_with_parent": not full, "packages": packages, "imports": imports}
+        config = {"walls": walls, "die_with_parent": not full, "packages": packages, "imports": imports}
+        return marshal.dumps((_codes(), config))
 
     def _packages(self) -> dict[str, str]:
         """Where allowed packages lie inside."""
@@ -243,15 +244,16 @@ def _source(name: str) -> str:
 
 
 @functools.cache
-def _sources() -> dict[str, str]:
+def _codes() -> dict[str, Any]:
     """The modules that the zygote needs, by full name: those whose names begin with inside_ or layer_.
 
-    The folder is not shown inside, where nothing of leafwise is installed.
+    The folder is not shown inside, where nothing of leafwise is installed; and the interpreter inside is this one, so
+    they can go there compiled. Without docstrings, which would be in every child.
     """
     files = [path.name for path in resources.files("leafwise.runtime").iterdir()]
     names = [name[:-3] for name in files if name.startswith(("inside_", "layer_")) and name.endswith(".py")]
-    inner = {f"leafwise.runtime.{name}": _source(name) for name in names}
-    return {"leafwise": "", "leafwise.runtime": "", **inner}
+    sources = {"leafwise": "", "leafwise.runtime": "", **{f"leafwise.runtime.{name}": _source(name) for name in names}}
+    return {name: compile(text, f"<{name}>", "exec", optimize=2) for name, text in sources.items()}
 
 
 def _tasks_of(user: int) -> int:
