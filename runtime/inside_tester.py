@@ -74,8 +74,9 @@ def keep_testing(control: socket.socket, scratch: str | None, kept: bool) -> Non
         job = json.loads(content(file))
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, link) as end:
             alive = judge(job, Link(end), file)
-        os.close(file)
-        control.send(DONE if state is not None and alive and state.is_clean_again() else WORN)
+            os.close(file)
+            # Before the socket closes: the solver is killed while it waits, and has no time to notice.
+            control.send(DONE if state is not None and alive and state.is_clean_again() else WORN)
 
 
 def judge(job: Any, link: Link, verdict: int) -> bool:
