@@ -16,10 +16,8 @@ any. Everything else (functions, objects, files, a value beyond the caps below) 
 tree, or it raises `UncrossableError`; of a tree only the side that wrote `refer` knows what it stands for, `resolve`.
 
 Never pickle or marshal: decoding runs no code of the sender, and what `encode` could not have made is a
-`MalformedError`. A sender can still choose keys whose hashes collide, so time is for the clock outside to limit.
-
-Standard library only, because this module also runs inside the sandbox; and no module that few programs need, since
-a value of its types only exists where it is loaded already.
+`MalformedError`. A sender can still choose keys whose hashes collide, so time is for the clock outside to limit. Runs
+inside the sandbox: standard library only, and no module that few programs need.
 """
 
 from __future__ import annotations
@@ -267,8 +265,7 @@ _ENCODERS: dict[int, Encode] = {
 }
 
 
-_COMMON = frozenset(map(id, (types.FunctionType, types.BuiltinFunctionType, types.MethodType)))
-"""What module names mostly stand for, and is never plain data."""
+_COMMON = frozenset(map(id, (types.FunctionType, types.BuiltinFunctionType)))  # most of what module names stand for
 
 
 def _encoder_of(kind: type) -> Encode:

@@ -133,9 +133,7 @@ class Worker:
     def interrupt(self) -> None:
         """End the worker from another thread; the one that runs a program in it gets `SandboxBrokenError`."""
         with contextlib.suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)
-        if self._process is not None:
-            self._process.kill()
+            self._control.shutdown(socket.SHUT_RDWR)  # the zygote then ends what it runs, and itself
 
     def kill(self) -> None:
         """End the worker and all in it, and wait until they are gone. For the thread that holds the worker."""

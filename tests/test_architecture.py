@@ -23,8 +23,8 @@ HOMES = {
     "gguf": ("*/*gguf*.py",),
 }
 # Beside the *cli.py modules: a command of its own that runs before anything is installed; and inside the sandbox, where
-# the environment is our own, the layer that tells programs where they may write.
-READS_ENVIRONMENT = ("*cli.py", "runtime/native_build.py", "runtime/layer_scratch.py")
+# the environment is our own.
+READS_ENVIRONMENT = ("*cli.py", "runtime/native_build.py", "runtime/layer_scratch.py", "runtime/inside_tester_state.py")
 SOURCES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).glob("**/*.py"))
 # The hostile programs are data: what a model might write.
 TESTS = sorted(path for path in (ROOT / "tests").glob("**/*.py") if "hostile" not in path.parts)
