@@ -56,10 +56,27 @@ def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -
     undumpable()
     try:
         walls = Walls(**config["walls"], ruleset=ruleset)
-        allow_packages(config["packages"], config["imports"])
     except Exception as error:  # the supervisor has to hear of it, whatever it is
         control.send(json.dumps({"broken": f"{type(error).__name__}: {error}"}).encode())
         return
+    zygote = _Zygote(control, walls)
+    try:
+        broken = _warm_up(config)
+        ready = {"ready": [layer.name for layer in walls.layers], "folder": walls.folder}
+        control.send(json.dumps({"broken": broken} if broken else ready).encode())
+        zygote.serve()
+    except BrokenPipeError:
+        pass  # the supervisor is gone
+    finally:
+        zygote.end()
+
+
+def _warm_up(config: dict[str, Any]) -> str:
+    """Do once what each child would do; what went wrong, for the supervisor."""
+    try:
+        allow_packages(config["packages"], config["imports"])
+    except Exception as error:  # code of a package that was asked for
+        return f"{type(error).__name__}: {error}"
     for name in _WARM.split():
         importlib.import_module(name)
     out, into = os.pipe()
@@ -69,12 +86,7 @@ def serve(control: socket.socket, config: dict[str, Any], ruleset: int | None) -
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share
     gc.disable()
-    control.send(json.dumps({"ready": [layer.name for layer in walls.layers], "folder": walls.folder}).encode())
-    zygote = _Zygote(control, walls)
-    try:
-        zygote.serve()
-    finally:
-        zygote.end()
+    return ""
 
 
 class _Zygote:
