@@ -128,6 +128,7 @@ class _Zygote:
             os.dup2(output, 2)
             keep_only(source, solver_end.fileno(), ready_in, *self._walls.descriptors())
             program = content(source)
+            os.close(source)
             wrong = wall_in(self._walls, limits, self._pid)
             os.write(ready_in, wrong.encode() or b"+")
             os.close(ready_in)
