@@ -1,6 +1,6 @@
 """The process that holds the checks and decides: it calls the candidate through stand-ins and judges plain data.
 
-The verdict leaves on a pipe that the solver never had. Runs inside the sandbox, standard library only.
+The verdict is appended to a memory file that the solver never had. Runs inside the sandbox, standard library only.
 """
 
 from __future__ import annotations

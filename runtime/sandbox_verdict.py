@@ -1,4 +1,4 @@
-"""From what the tester, the zygote and the pipes of one program said to its verdict."""
+"""From what the tester, the zygote and the output of one program said to its verdict."""
 
 from __future__ import annotations
 
