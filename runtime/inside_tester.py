@@ -134,7 +134,7 @@ class _Tester:
     def _fill(self, module: Remote, names: dict[str, Any]) -> None:
         """Give the checks the library's usual modules and the candidate's names; the latter can't replace a builtin."""
         texts = [self._job["setup"], *(check["code"] for check in self._job["checks"])]
-        every = "\n".join(texts)
+        every = "\n".join([*texts, *(check["expected"] or "" for check in self._job["checks"])])
         self._space |= {name: importlib.import_module(name) for name in _PRELOADED if name in every}
         free = {name: value for name, value in names.items() if _may_be_given(name)}
         clash = free.keys() & self._space.keys()
