@@ -228,15 +228,16 @@ def prepare(output: int) -> None:
     Args:
         output: a pipe. Solvers print to one: a stream that is made on another kind of file would remember that.
     """
-    kept = os.dup(1)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    kept = {fd: os.dup(fd) for fd in (1, 2)}  # the zygote's own: what goes wrong is told on the second
+    for fd in kept:
+        os.dup2(output, fd)
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
     sys.stdout, sys.stderr = _stream(1), _stream(2)
     vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
     vars(builtins).update(exit=sys.exit, quit=sys.exit)
-    os.dup2(kept, 1)
-    os.close(kept)
+    for fd, own in kept.items():
+        os.dup2(own, fd)
+        os.close(own)
 
 
 def _stream(fd: int) -> io.TextIOWrapper:

@@ -1,7 +1,7 @@
 """All layers of one worker, in the order in which a child puts them around itself before it runs anything untrusted.
 
-Runs inside the sandbox, standard library only. Every step raises when it fails, and the child then
-reports that instead of running the program.
+Runs inside the sandbox, standard library only. Every step raises when it fails, and the child then reports that instead
+of running the program.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ class Worker:
         self._options = options
         self._level = options.level
         self._user = user
+        self._packages = resolve_imports(options.allow_imports)
         self._folder: str | None = None
         self._control, self._inner_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process: subprocess.Popen[bytes] | None = None
@@ -170,7 +171,7 @@ class Worker:
         bwrap = find_bubblewrap()
         if bwrap is None:
             raise SandboxUnavailableError("bubblewrap is not installed (no `bwrap` on PATH)")
-        shown = {f"{PACKAGES}/{name}": path for name, path in resolve_imports(self._options.allow_imports).items()}
+        shown = {f"{PACKAGES}/{name}": path for name, path in self._packages.items()}
         return command(bwrap, self._environment(), shown)
 
     def _environment(self) -> dict[str, str]:
@@ -185,9 +186,9 @@ class Worker:
         if self._level is SandboxLevel.NONE or "landlock" in self._options.without or not landlock_abi():
             yield [], 0
             return
-        full, packages = self._level is SandboxLevel.FULL, resolve_imports(self._options.allow_imports)
-        library = readable_inside(library_roots()) if full else readable_alone(library_roots())
-        ruleset, scratch_access = make_ruleset([*library, *((str(path), True) for path in packages.values())])
+        readable = readable_inside if self._level is SandboxLevel.FULL else readable_alone
+        packages = [(str(path), True) for path in self._packages.values()]
+        ruleset, scratch_access = make_ruleset([*readable(library_roots()), *packages])
         try:
             yield [ruleset], scratch_access
         finally:
@@ -208,15 +209,10 @@ class Worker:
             "seccomp": stored.hex(),
             "task_slack": 0 if full else _tasks_of(os.getuid() if self._user is None else self._user),
         }
-        packages, imports = self._packages(), list(self._options.allow_imports)
+        packages = {name: f"{PACKAGES}/{name}" if full else str(path) for name, path in self._packages.items()}
+        imports = list(self._options.allow_imports)
         config = {"walls": walls, "die_with_parent": not full, "packages": packages, "imports": imports}
         return marshal.dumps((_codes(), config))
-
-    def _packages(self) -> dict[str, str]:
-        """Where allowed packages lie inside."""
-        found = resolve_imports(self._options.allow_imports)
-        full = self._level is SandboxLevel.FULL
-        return {name: f"{PACKAGES}/{name}" if full else str(path) for name, path in found.items()}
 
 
 @contextlib.contextmanager

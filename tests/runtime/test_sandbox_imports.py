@@ -3,8 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sandbox_levels import open_or_skip
 
-from leafwise.runtime.errors import SandboxUnavailableError, UsageError
+from leafwise.runtime.errors import UsageError
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
 from leafwise.runtime.sandbox_contracts import Check, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox_imports import resolve_imports
@@ -36,12 +37,7 @@ def test_what_cannot_be_allowed(name: str, message: str) -> None:
 
 @pytest.fixture(scope="module", params=[SandboxLevel.FULL, SandboxLevel.LANDLOCK])
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    try:
-        opened = open_sandbox(request.param, workers=1, allow_imports=["numpy"])
-    except SandboxUnavailableError as error:
-        pytest.skip(f"{error.message} ({error.hint})")
-    with opened:
-        yield opened
+    yield from open_or_skip(request.param, ["numpy"])
 
 
 def judge(sandbox: Sandbox, source: str, *checks: Check) -> Verdict:
