@@ -146,11 +146,17 @@ class Wire:
     async def _opened(
         self, method: str, url: str, body: dict[str, Any] | None, until: float
     ) -> AsyncIterator[httpx.Response]:
-        """A successful response whose body is not read yet; a busy server is asked again."""
+        """A successful response whose body is not read yet; a busy server is asked again.
+
+        A server may close a kept connection in the moment in which it is used again. Nothing was answered then, so the
+        request goes out once more, until it had a connection of its own.
+        """
         tries = 1
         while True:
+            progress = _Progress()
             try:
-                async with self._client.stream(method, url, json=body) as response:
+                async with self._client.stream(method, url, json=body, extensions={"trace": progress.seen}) as response:
+                    progress.answered = True
                     if response.is_success:
                         if response.headers.get("content-encoding", "identity") != "identity":
                             raise EngineError(f"{self.address.url} compresses, unasked", "check the server")
@@ -158,6 +164,8 @@ class Wire:
                         return
                     refusal = await self._refusal(response)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
+                if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and progress.stale:
+                    continue
                 raise self._broken(error) from None  # its text and its request may hold what must not be shown
             wait = FIRST_WAIT * 2 ** (tries - 1) * random.uniform(0.5, 1.5)
             wait = max(wait, refusal.retry_after or 0.0)
@@ -185,6 +193,25 @@ class Wire:
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             return EngineError("this is not the address of a server", "write it like http://127.0.0.1:8000/v1")
         return EngineError(f"the connection to {url} broke: {said}", "look at the server's log")
+
+
+@dataclass
+class _Progress:
+    """How far one request came."""
+
+    connected: bool = False
+    """Whether a connection was made for it."""
+    answered: bool = False
+    """Whether the server began to answer."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether a kept connection broke before anything came over it."""
+        return not self.connected and not self.answered
+
+    async def seen(self, event: str, _: dict[str, Any]) -> None:
+        """Is told by httpx what happens to the request."""
+        self.connected |= event.startswith("connection.connect")
 
 
 async def _read(response: httpx.Response, most: int) -> bytes:

@@ -56,6 +56,8 @@ class FakeServer:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     fake: FakeServer
+    answered = 0
+    """Requests answered over this connection."""
 
     def do_GET(self) -> None:
         self._answer(None)
@@ -85,6 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             fake.hung_up.set()
             self.close_connection = True
+        self.answered += 1
 
     def _about(self, body: Any) -> None:
         """What lies beside generating, as vLLM and llama-server have it."""
@@ -139,6 +142,14 @@ def stream(*events: Any, end: bool = True) -> Play:
         handler.close_connection = True
 
     return play
+
+
+def close_if_kept(handler: Handler, body: Any) -> None:
+    """Close a connection that is used again, as a server does whose time for idle ones is up; else tell the story."""
+    if handler.answered:
+        handler.close_connection = True
+    else:
+        tell()(handler, body)
 
 
 def choice(text: str = "", finish: str | None = None, **more: Any) -> dict[str, Any]:

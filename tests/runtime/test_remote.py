@@ -19,6 +19,7 @@ from openai_server import (
     FakeServer,
     Play,
     choice,
+    close_if_kept,
     fake_server,
     free_port,
     refuse,
@@ -223,6 +224,13 @@ def test_logprobs_are_summed_or_none(fake: FakeServer, connect: Opener) -> None:
     samples = [answer(engine, ask(logprobs=True)).samples[0] for _ in range(4)]
     assert [s.logprob for s in samples] == [-1.75, None, None, -2.0]
     assert [s.tokens for s in samples] == [3, 2, 1, 1]
+
+
+def test_a_kept_connection_that_closes_is_no_error(fake: FakeServer, connect: Opener) -> None:
+    fake.forever = close_if_kept
+    engine = connect()
+    assert [answer(engine).samples[0].text for _ in range(3)] == 3 * [STORY]
+    assert len(fake.generated()) > 3, "some were sent again"
 
 
 @pytest.mark.parametrize("cut", [FinishReason.CANCELLED, FinishReason.DEADLINE])
