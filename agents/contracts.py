@@ -11,7 +11,7 @@ from pydantic import Field
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox_contracts import Check, SandboxLevel
 
-Strategy = Literal["direct", "guided"]
+Strategy = Literal["direct", "resample", "guided"]
 EndedBy = Literal["done", "tokens", "time"]
 Origin = Literal["draft", "leaf", "compose", "repair"]
 
@@ -34,6 +34,10 @@ class Spec(Contract):
     """Visible examples: every candidate is run on them."""
     setup: str = ""
     """Code that the examples need first (from a tests file)."""
+    given: str = ""
+    """Imports and helper functions that the statement's code has beside the function: an answer that lacks them gets
+    them.
+    """
     allow_imports: tuple[str, ...] = ()
     """Installed packages that the code and its examples may import beside the standard library."""
 
@@ -137,8 +141,10 @@ class Candidate(Contract):
     """The stage it comes from."""
     source: str
     """The module, self-contained."""
+    answer: str = ""
+    """The model's answer, as it was written, with the beginning that was put into its mouth."""
     rule: str
-    """The rule by which the code was found in the model's answer."""
+    """The rule by which the code was found in it."""
     cut: bool = False
     """Whether the model's answer hit its token limit."""
     logprob: float | None = None
@@ -175,7 +181,9 @@ class Settings(Contract):
     """The team's knobs. The paper does not publish its own: these are ours."""
 
     strategy: Strategy = "guided"
-    """`direct`: one greedy answer. `guided`: draft, decompose, leaves, compose, critique, repair, select."""
+    """`direct`: one answer. `resample`: direct answers until the tokens are spent, and the best by the visible
+    examples. `guided`: draft, decompose, leaves, compose, critique, repair, select.
+    """
     seed: int = Field(default=0, ge=0, lt=2**32)
     """All sampling derives from it."""
     max_tokens: int = Field(default=12_000, ge=16)
@@ -185,7 +193,9 @@ class Settings(Contract):
     answer_tokens: int = Field(default=384, ge=16)
     """Most tokens of one answer of the model."""
     drafts: int = Field(default=6, ge=1, le=64)
-    """Direct candidates; the first is greedy."""
+    """Direct candidates of `guided`."""
+    greedy_draft: bool = True
+    """Whether the first draft takes the most likely tokens; otherwise it is sampled like the others."""
     leaf_samples: int = Field(default=4, ge=1, le=64)
     """Candidates per leaf and per composition."""
     plans: int = Field(default=3, ge=1, le=16)
