@@ -81,3 +81,8 @@ class RayExecutor:
     def close(self) -> None:
         """See `Executor.close`."""
         self._crew.close()
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """Jobs that are being done on each node that is ready, by the node's id."""
+        return self._crew.in_flight

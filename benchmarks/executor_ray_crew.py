@@ -6,7 +6,9 @@ import contextlib
 import itertools
 import logging
 import math
+import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +24,7 @@ PATIENCE = 60.0
 """Seconds without a single worker after which a run gives up."""
 _FALSE_STARTS = 3  # actors that die one after the other before they are ready, until no more are started
 _CONTROL_THREADS = 2
+_KNOCK_SECONDS = 5.0
 
 
 class Cluster:
@@ -45,12 +48,12 @@ class Cluster:
         self.ray: Any = ray
         self._owned = not ray.is_initialized()
         if self._owned:
+            _knock(address)
             try:
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, configure_logging=False)
             except (ConnectionError, ValueError, RuntimeError, ImportError, OSError) as error:
-                raise BenchmarkError(
-                    f"no Ray cluster answers at {address}: {_last_line(error)}", "ray start --head --port 6379"
-                ) from error
+                raise _nobody(address, error) from error
+            _quieten(ray)
         processors = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
         processors = [count for count in processors if count]
         if not processors:
@@ -111,8 +114,12 @@ class _Member:
     placing: Any
     opening: Any = None
     ready: bool = False
-    where: str = "a node"
+    node: str = ""
     flights: dict[Any, int] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        return f"the worker on node {self.node[:8]}" if self.node else "a worker"
 
     def waits_for(self) -> list[Any]:
         pending = [ref for ref in (self.placing, self.opening) if ref is not None]
@@ -142,6 +149,15 @@ class RayCrew:
         self._false_starts = 0
         self._last_words = "no node has room for a worker"
         self._alone_since: float | None = None
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """Units that are being done on each node that is ready, by the node's id."""
+        found: Counter[str] = Counter()
+        for member in self._members.values():
+            if member.ready:
+                found[member.node] += len(member.flights)
+        return dict(found)
 
     def ready(self) -> Mapping[str, int]:
         """See `Crew.ready`.
@@ -213,7 +229,7 @@ class RayCrew:
         except self._ray.exceptions.RayError as error:
             return self._bury(name, _last_line(error))
         if ref == member.placing:
-            member.placing, member.where = None, f"{name} on node {text[:8]}"
+            member.placing, member.node = None, text
             member.opening = member.handle.open.remote(self._setup, self._expected, self._identity)
             return []
         report = Report.model_validate_json(text)
@@ -248,6 +264,27 @@ class RayCrew:
     def _kill(self, member: _Member) -> None:
         with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
             self._ray.kill(member.handle, no_restart=True)
+
+
+def _knock(address: str) -> None:
+    """Find out soon that nobody is there: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), _KNOCK_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise _nobody(address, error) from error
+
+
+def _nobody(address: str, error: Exception) -> BenchmarkError:
+    return BenchmarkError(f"no Ray cluster answers at {address}: {_last_line(error)}", "ray start --head --port 6379")
+
+
+def _quieten(ray: Any) -> None:
+    """Ray tells of every node that dies on standard output, which is the command's own, and has no switch for that."""
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda data, **_: _log.debug("%s", data)
 
 
 def _last_line(error: Exception) -> str:
