@@ -66,7 +66,8 @@ def mcnemar_exact(won: int, lost: int) -> float:
         raise BenchmarkError(f"{won} wins and {lost} losses are no counts")
     n = won + lost
     tail = sum(math.comb(n, i) for i in range(min(won, lost) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    whole: int = 2**n
+    return min(1.0, 2 * tail / whole)
 
 
 def bootstrap_mean(values: Sequence[float], seed: int = 0, confidence: float = 0.95) -> Interval:
