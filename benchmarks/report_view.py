@@ -40,7 +40,8 @@ def dots(summary: Summary, suite: SuiteName) -> dict[str, Any]:
 
 
 def _point(score: Score, top: float) -> dict[str, Any]:
-    assert score.interval is not None and score.rate is not None
+    assert score.interval is not None
+    assert score.rate is not None
     low, high = score.interval.low, score.interval.high
     text = f"{score.passed} of {score.total}, {percent(score.rate)}, 95 % interval {percent(low)} to {percent(high)}"
     return {
