@@ -42,7 +42,7 @@ def _differences(summary: Summary) -> Iterator[str]:
         yield "There is nothing to compare."
         return
     yield from _table(columns, rows)
-    yield ""
+    yield from ("", "p values are not corrected for the number of comparisons.", "")
     yield from tasks
 
 

@@ -60,7 +60,7 @@ def differences(summary: Summary, suite: SuiteName) -> dict[str, Any]:
     ends = [abs(end) for one in found for end in (one.paired.interval.low, one.paired.interval.high)]
     top = 100 * _axis_end(max([*ends, 1.0]) / 100)
     rows = [_difference(one, top) for one in found]
-    return {"suite": SUITES[suite], "rows": rows, "ticks": _ticks(-top, top, lambda v: f"{v:+.0f}" if v else "0")}
+    return {"suite": SUITES[suite], "rows": rows, "ticks": _ticks(-top, top, lambda v: f"{v:+.3g}" if v else "0")}
 
 
 def _difference(one: Comparison, top: float) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _difference(one: Comparison, top: float) -> dict[str, Any]:
         "lost": paired.lost,
         "ties": paired.ties,
         "tasks": paired.tasks,
-        "p": p_text(paired.p) if paired.p is not None else "",
+        "p": p_text(paired.p).removeprefix("= ") if paired.p is not None else "",
         "p_reason": paired.p_reason,
         "relative": f"{100 * paired.relative:+.0f} %" if paired.relative is not None else "-",
     }
@@ -101,9 +101,17 @@ def scatter(summary: Summary) -> dict[str, Any]:
         }
         for (i, arm, rate), count in zip(known, tokens, strict=True)
     ]
+    _part(points)
     xs = _ticks(0, right, lambda v: f"{v:,.0f}")
     ys = [{**tick, "x": 100 - tick["x"]} for tick in _ticks(0, top, lambda v: f"{100 * v:.3g} %")]
     return {"points": points, "xs": xs, "ys": ys}
+
+
+def _part(points: list[dict[str, Any]]) -> None:
+    """Give points that lie close together their labels on lines of their own."""
+    for i, point in enumerate(points):
+        near = [p for p in points[:i] if abs(p["x"] - point["x"]) < 14 and abs(p["y"] - point["y"]) < 7]
+        point["dy"] = 4 + 16 * len(near)
 
 
 def blocks(summary: Summary) -> list[dict[str, Any]]:
@@ -215,7 +223,7 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _axis_end(value: float) -> float:
     """The next round number."""
-    step = 10 ** math.floor(math.log10(value))
+    step: float = 10.0 ** math.floor(math.log10(value))
     return next(step * m for m in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if step * m >= value * 0.999999)
 
 

@@ -40,7 +40,7 @@ def summarize(manifest: Manifest, samples: Iterable[Sample], judgements: Iterabl
         samples=manifest.samples,
         complete=all(arm.complete for arm in arms),
         verdicts=_verdicts(arms, comparisons),
-        warnings=tuple(_warnings(manifest, arms, comparisons)),
+        warnings=tuple(_warnings(manifest, arms)),
         arms=tuple(arms),
         comparisons=comparisons,
         cells=tuple(_cells(manifest, mine, verdicts)),
@@ -128,7 +128,7 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-def _warnings(manifest: Manifest, arms: Sequence[ArmSummary], comparisons: Sequence[Comparison]) -> Iterator[str]:
+def _warnings(manifest: Manifest, arms: Sequence[ArmSummary]) -> Iterator[str]:
     for arm in arms:
         if not arm.complete:
             missing, unjudged = arm.expected - arm.generated, arm.generated - arm.judged
@@ -138,8 +138,6 @@ def _warnings(manifest: Manifest, arms: Sequence[ArmSummary], comparisons: Seque
     if manifest.samples > 1 and any(arm.greedy for arm in manifest.arms):
         greedy = ", ".join(arm.name for arm in manifest.arms if arm.greedy)
         yield f"Sampling was greedy in {greedy}: its further samples say nothing new."
-    if len({(one.arm, one.other) for one in comparisons}) > 1:
-        yield "p values are not corrected for the number of comparisons."
 
 
 def _cells(manifest: Manifest, samples: dict[Key, Sample], verdicts: dict[Key, Judgement]) -> Iterator[Cell]:

@@ -106,7 +106,7 @@ def _pass_at(found: Outcomes, k: int, greedy: bool) -> PassAtK:
     if greedy and k > 1:
         return PassAtK(k=k, value=None, reason="sampling was greedy: further samples say nothing new")
     if fewest < k:
-        return PassAtK(k=k, value=None, reason=f"{fewest} samples a task are fewer than {k}")
+        return PassAtK(k=k, value=None, reason=f"needs {k} samples of every task, there are {fewest}")
     values = [pass_at_k(len(task), sum(task), k) for task in found.values()]
     return PassAtK(k=k, value=sum(values) / len(values))
 
