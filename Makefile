@@ -25,7 +25,7 @@ demo: setup ## solve the README's task with the embedded model
 	$(call say,'leafwise solve')
 	@$(BIN)/leafwise solve "$(TASK)"
 
-test: setup ## run all tests
+test: setup $(STAMPS)/chromium ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## ruff and mypy over every file
@@ -83,3 +83,13 @@ $(STAMPS)/bubblewrap: $(STAMPS)/venv
 	fi; \
 	command -v bwrap >/dev/null || [ "$$(uname)" != Linux ] || echo 'bubblewrap is not installed: programs run at the Landlock level; to get the full level: apt-get install bubblewrap (or dnf, pacman -S), then make setup'
 	@if command -v bwrap >/dev/null; then touch $@; fi
+
+# Only one test needs it: the one that looks at a report in a browser; it is skipped, saying so, where there is none.
+$(STAMPS)/chromium: $(STAMPS)/venv
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo '== chromium (for the test of the report page)'; \
+	  { apt-get install -y -qq --no-install-recommends chromium || \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }; } \
+	    </dev/null >/dev/null 2>&1 || true; \
+	fi; \
+	if command -v chromium >/dev/null; then touch $@; fi

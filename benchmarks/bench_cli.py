@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from leafwise.benchmarks.engine_bench_cli import engine
+from leafwise.benchmarks.humaneval_report_cli import report
 from leafwise.benchmarks.sandbox_bench_cli import sandbox
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import ModelName, engine_options
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 app.command()(engine)
 app.command()(sandbox)
+app.command()(report)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
