@@ -153,9 +153,7 @@ def _cells(manifest: Manifest, samples: dict[Key, Sample], verdicts: dict[Key, J
 
 
 def _outcome(sample: Sample, judgement: Judgement | None, suites: Sequence[SuiteName]) -> Outcome:
-    judged_plus = (
-        "plus" in suites and judgement is not None and (judgement.plus is not None or not judgement.passed("base"))
-    )
+    known = judgement is not None and (judgement.plus is not None or not judgement.passed("base"))
     return Outcome(
         sample=sample.sample,
         base=judgement.passed("base") if judgement else None,
