@@ -88,7 +88,7 @@ async function show(task, arm) {
   const go = (step) => () => { location.hash = "task=" + encodeURIComponent(data.tasks[at + step]) + (arm ? "&arm=" + encodeURIComponent(arm) : ""); };
   const shown = h("div", null);
   const button = (text, step) => h("button", { type: "button", on: go(step), disabled: data.tasks[at + step] === undefined }, text);
-  dialog.replaceChildren(h("div", { class: "bar" }, h("h2", { id: "task-name" }, task), button("Previous", -1), button("Next", 1),
+  dialog.replaceChildren(h("div", { class: "bar" }, h("h2", { id: "task-name", tabindex: "-1", autofocus: true }, task), button("Previous", -1), button("Next", 1),
     h("button", { type: "button", on: () => dialog.close() }, "Close")), shown);
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;

@@ -36,7 +36,7 @@ def dots(summary: Summary, suite: SuiteName) -> dict[str, Any]:
     for i, arm in enumerate(summary.arms):
         mine = [score for score in arm.scores if score.suite == suite and score.interval]
         rows.append({"name": arm.name, "colour": i % 6, "points": [_point(score, top) for score in mine]})
-    return {"suite": SUITES[suite], "rows": rows, "ticks": _ticks(0, top, lambda v: f"{100 * v:.0f} %")}
+    return {"suite": SUITES[suite], "rows": rows, "ticks": _ticks(0, top, lambda v: f"{100 * v:.3g} %")}
 
 
 def _point(score: Score, top: float) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def differences(summary: Summary, suite: SuiteName) -> dict[str, Any]:
 def _difference(one: Comparison, top: float) -> dict[str, Any]:
     paired = one.paired
     return {
-        "name": f"{one.arm} - {one.other}",
+        "name": f"{one.arm} vs {one.other}",
         "x": _at(paired.difference, -top, top),
         "low": _at(paired.interval.low, -top, top),
         "high": _at(paired.interval.high, -top, top),
@@ -222,9 +222,9 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _axis_end(value: float) -> float:
-    """The next round number."""
+    """The next number whose quarters are round as well: the axis has four steps."""
     step: float = 10.0 ** math.floor(math.log10(value))
-    return next(step * m for m in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if step * m >= value * 0.999999)
+    return next(step * m for m in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * m >= value * 0.999999)
 
 
 def _at(value: float, low: float, high: float) -> float:

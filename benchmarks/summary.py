@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from leafwise.benchmarks.contracts import Arm, Judgement, Manifest, Sample
+from leafwise.benchmarks.contracts import Arm, Judgement, Manifest, Sample, SuiteName
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.pairing import compare_tasks
 from leafwise.benchmarks.summary_arms import HALVES, outcomes_of, summarize_arm
@@ -96,7 +96,9 @@ def _compared(arms: Sequence[Arm]) -> list[tuple[str, str, Why]]:
 
 def _verdicts(arms: Sequence[ArmSummary], comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     """The sentences that open the reports: base tests, all tasks."""
-    found = [verdict(one) for one in comparisons if (one.suite, one.half) == ("base", "all")]
+    guided = {arm.name for arm in arms if arm.strategy == "guided"}
+    asked = [one for one in comparisons if (one.suite, one.half) == ("base", "all")]
+    found = [verdict(one) for one in sorted(asked, key=lambda one: one.arm not in guided)]
     if not found:
         scores = ((arm.name, arm.score()) for arm in arms)
         found = [f"{name} solves {score.passed} of {score.total}." for name, score in scores if score and score.total]
@@ -144,16 +146,18 @@ def _cells(manifest: Manifest, samples: dict[Key, Sample], verdicts: dict[Key, J
     for task in manifest.tasks:
         for arm in manifest.arms:
             keys = [(arm.name, task, number) for number in range(manifest.samples)]
-            outcomes = tuple(_outcome(samples[key], verdicts.get(key)) for key in keys if key in samples)
+            outcomes = tuple(
+                _outcome(samples[key], verdicts.get(key), manifest.suites) for key in keys if key in samples
+            )
             yield Cell(task=task, arm=arm.name, outcomes=outcomes)
 
 
-def _outcome(sample: Sample, judgement: Judgement | None) -> Outcome:
-    judged_plus = judgement is not None and (judgement.plus is not None or not judgement.passed("base"))
+def _outcome(sample: Sample, judgement: Judgement | None, suites: Sequence[SuiteName]) -> Outcome:
+    known = judgement is not None and (judgement.plus is not None or not judgement.passed("base"))
     return Outcome(
         sample=sample.sample,
         base=judgement.passed("base") if judgement else None,
-        plus=judgement.passed("plus") if judgement and judged_plus else None,
+        plus=judgement.passed("plus") if judgement and known and "plus" in suites else None,
         status=judgement.base.status.value if judgement else "",
         detail=judgement.base.detail if judgement else "",
         claim=sample.status.value,

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("runtime", "quant", "agents", "benchmarks")
-SHIPPED = ("**/*.py", "prompts/*", "*.bpf", "*.jsonl", "py.typed")
+SHIPPED = ("**/*.py", "prompts/*", "*.bpf", "*.jsonl", "report.html.j2", "report.css", "report.js", "py.typed")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 

@@ -20,7 +20,7 @@ def test_scores_halves_costs_and_claims() -> None:
         sample("direct", 2, solution="", rule="none", joules=1.0, started=100.0, finished=101.0),
         sample("direct", 3, cut=True, joules=1.0, started=101.0, finished=102.5),
     ]
-    endings = (True, Status.TIMEOUT, Status.LOAD_ERROR, False)
+    endings: tuple[Status | bool, ...] = (True, Status.TIMEOUT, Status.LOAD_ERROR, False)
     summary = summarize(manifest(arms), answers, [judged(a, e) for a, e in zip(answers, endings, strict=True)])
     found = summary.arms[0]
     scores = {score.half: (score.passed, score.total) for score in found.scores}
@@ -82,7 +82,7 @@ def test_plus_includes_base_and_leaves_out_what_was_not_run() -> None:
 
 
 def test_every_pair_of_a_grid_is_compared_once() -> None:
-    arms = [arm(f"{m}/{s}", s, m) for m in ("a", "b") for s in ("direct", "resample", "guided")]  # type: ignore[arg-type]
+    arms = [arm(f"{m}/{s}", s, m) for m in ("a", "b") for s in ("direct", "resample", "guided")]
     answers = [sample(a.name, task) for a in arms for task in range(2)]
     summary = summarize(manifest(arms, tasks=2), answers, [judged(a, True) for a in answers])
     pairs = [(one.arm, one.other) for one in summary.comparisons if one.half == "all"]
