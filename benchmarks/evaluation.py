@@ -17,7 +17,7 @@ from leafwise.benchmarks.contracts import Arm, Generated, Job, Judgement, Manife
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.executors import Executor, Outcome
 from leafwise.benchmarks.journal import Journal
-from leafwise.benchmarks.judge import Answer, judge_samples, judgement_key
+from leafwise.benchmarks.judge import Answer, judge_samples, key_of
 from leafwise.benchmarks.manifest import merged, read_manifest, write_manifest
 from leafwise.benchmarks.traces import trace_path, write_trace
 from leafwise.runtime.sandbox import Sandbox
@@ -59,14 +59,18 @@ class Evaluation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
 
     def _refuse_strangers(self) -> None:
         fingerprints = {arm.name: arm.fingerprint for arm in self.manifest.arms}
         for sample in self._samples.found:
             if fingerprints.get(sample.arm) != sample.fingerprint:
-                said = f"{self.directory / SAMPLES} has a sample of another run: arm {sample.arm}, task {sample.task_id}"
+                said = (
+                    f"{self.directory / SAMPLES} has a sample of another run: arm {sample.arm}, task {sample.task_id}"
+                )
                 raise BenchmarkError(said, "start in a new directory")
 
     # --- generating ------------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ class Evaluation:
         found: dict[tuple[str, str, int], Judgement] = {}
         for answer in answers:
             verdict = valid.get((answer.arm, answer.task_id, answer.sample))
-            if verdict is not None and verdict.key == judgement_key(known[answer.task_id], answer.module):
+            if verdict is not None and verdict.key == key_of(known[answer.task_id], answer.module):
                 found[answer.arm, answer.task_id, answer.sample] = verdict
                 told(verdict)
         todo = [a for a in answers if (a.arm, a.task_id, a.sample) not in found]
