@@ -28,7 +28,7 @@ from leafwise.benchmarks.sandbox_generations import cut, read_generations, sprea
 from leafwise.benchmarks.sandbox_orphans import adopting_orphans, await_end, described
 from leafwise.benchmarks.sandbox_programs import draw, make_kinds
 from leafwise.benchmarks.sandbox_throughput import busy_children, most_common, ratios, rotated
-from leafwise.benchmarks.sandbox_yardstick import Sample, judge_trusted, judge_untrusted
+from leafwise.benchmarks.humaneval_yardstick import Sample, judge_trusted, judge_untrusted
 from leafwise.runtime.errors import LeafwiseError, SandboxUnavailableError, UsageError
 from leafwise.runtime.layer_bubblewrap import find_bubblewrap
 from leafwise.runtime.sandbox import open_sandbox
