@@ -1,4 +1,4 @@
-"""Measure: the smoke set, start-up times, the engine, and the sandbox."""
+"""Measure: the smoke set, start-up times, the engine, the sandbox, and our judge beside others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from leafwise.benchmarks.engine_bench_cli import engine
+from leafwise.benchmarks.judges_bench_cli import judges
 from leafwise.benchmarks.sandbox_bench_cli import sandbox
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import ModelName, engine_options
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 app.command()(engine)
 app.command()(sandbox)
+app.command()(judges)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

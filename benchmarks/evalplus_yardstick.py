@@ -26,7 +26,7 @@ _SECONDS_PER_SAMPLE = 20.0
 _SECONDS_FOR_ANSWERS = 600.0
 _SHARED_MEMORY, _MEMORY_INFO = "/dev/shm", "/proc/meminfo"
 _PROBLEMS = "problems.jsonl"
-_JUDGE = f"""
+_JUDGE = """
 import json, os, sys, time, types
 out = os.fdopen(os.dup(1), "w")
 null = os.open(os.devnull, os.O_WRONLY)
@@ -47,10 +47,10 @@ try:
     seconds = time.perf_counter() - started
     with open("samples_eval_results.json") as file:
         found = json.load(file)["eval"]
-    results = {{task: [(one["base_status"], one["plus_status"]) for one in several] for task, several in found.items()}}
-    json.dump({{"seconds": seconds, "results": results}}, out)
+    results = {task: [(one["base_status"], one["plus_status"]) for one in several] for task, several in found.items()}
+    json.dump({"seconds": seconds, "results": results}, out)
 except Exception as error:
-    json.dump({{"error": f"{{type(error).__name__}}: {{error}}"}}, out)
+    json.dump({"error": f"{type(error).__name__}: {error}"}, out)
 out.flush()
 os._exit(0)  # a thread of EvalPlus's sleeps for up to 20 s more
 """
