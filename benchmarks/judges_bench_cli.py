@@ -69,9 +69,7 @@ def _sections(only: str, bench: JudgesBench) -> list[str]:
     names = chosen_sections(only, list(SECTIONS))
     lacking = [name for name in names if SECTIONS[name] and not getattr(bench, SECTIONS[name])]
     if only and lacking:
-        raise UsageError(
-            f"the section {lacking[0]} needs --{SECTIONS[lacking[0]]}", "give it, or leave the section out"
-        )
+        raise UsageError(f"the section {lacking[0]} needs --{SECTIONS[lacking[0]]}", "give it, or leave it out")
     return [name for name in names if name not in lacking]
 
 

@@ -35,25 +35,24 @@ def measure_hostile(bench: JudgesBench, out: Recorder, tell: Tell) -> None:
     problems = _read_problems(bench.hostile)
     answers = []
     for program in programs:
-        problem = problems[program.problem]
+        problem, kind = problems[program.problem], "benign" if program.benign else "hostile"
         answers += [
-            Answer(
-                f"{program.path.stem} [{'benign' if program.benign else 'hostile'}]", problem, _source(program, problem)
-            ),
+            Answer(f"{program.path.stem} [{kind}]", problem, _source(program, problem)),
             Answer(f"reference of {problem.entry_point} after {program.path.stem}", problem, problem.reference),
         ]
     tell(f"leafwise judges {len(answers)} programs")
     found = list(zip(answers, judge_answers(answers, bench), strict=True))
     forged = [pair for pair in found if pair[0].name.endswith("[hostile]") and pair[1].passed("base")]
     harmed = [pair for pair in found if not pair[0].name.endswith("[hostile]") and not pair[1].passed("base")]
-    out.table("forged passes", ("program", ""), [(a.name, words(j.base)) for a, j in forged])
-    out.table("honest programs harmed", ("program", ""), [(a.name, words(j.base)) for a, j in harmed])
+    out.table("forged passes", ("program", ""), [(answer.name, words(judged.base)) for answer, judged in forged])
+    out.table(
+        "honest programs harmed", ("program", ""), [(answer.name, words(judged.base)) for answer, judged in harmed]
+    )
     out.figure("hostile programs", sum(not program.benign for program in programs))
     out.figure("honest programs among them", len(answers) - sum(not program.benign for program in programs))
     out.figure("forged passes", len(forged), at_most=0)
     out.figure("honest programs harmed", len(harmed), at_most=0)
-    crashed = sum(j.base.status is Status.TIMEOUT for _, j in found)
-    out.figure("time-outs", crashed)
+    out.figure("time-outs", sum(judged.base.status is Status.TIMEOUT for _, judged in found))
 
 
 def _source(program: _Program, problem: Problem) -> str:

@@ -1,4 +1,4 @@
-"""Verdicts on MBPP's references and on programs that differ from them in one place, beside a plain run of the asserts."""
+"""Verdicts on MBPP's references and on programs that differ in one place, beside a plain run of the asserts."""
 
 from __future__ import annotations
 
