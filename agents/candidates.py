@@ -45,6 +45,7 @@ def examine_all(
             node=place.node,
             origin=origin,
             source=source,
+            answer=answer.answer,
             rule=answer.extraction.rule,
             cut=answer.cut,
             logprob=answer.logprob,

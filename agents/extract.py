@@ -6,6 +6,7 @@ Pure functions of the text: nothing is run and nothing is guessed into the code.
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import textwrap
 from collections.abc import Iterator
@@ -23,38 +24,66 @@ class Extraction(Contract):
     code: str
     """A module that parses; empty if there is none."""
     rule: str
-    """The rule that matched: `fence`, `fences`, `bare`, `prefix`, or `none`."""
+    """The rule that matched: `fence`, `fences`, `bare`, `body`, `prefix`, or `none`."""
 
 
-def extract_code(answer: str, entry_point: str | None = None) -> Extraction:
+def extract_code(answer: str, entry_point: str | None = None, prompt: str = "") -> Extraction:
     """Find the module in an answer.
 
     The ladder: the first fenced block that parses and defines the entry point; all fenced blocks together; the whole
-    answer; the longest beginning of a block, or of the answer from its first code line on, that parses.
+    answer; a function's body that continues the prompt; the longest beginning of a block, or of the answer from its
+    first code line on, that parses.
 
     Args:
         answer: what the model wrote.
         entry_point: a function that the module has to define; None takes any code.
+        prompt: Python that ends with the signature and docstring of the entry point, if the task is that.
     """
     answer = answer.replace("\r\n", "\n").replace("\r", "\n")
     blocks = [textwrap.dedent(match["block"]).strip("\n") for match in _FENCE.finditer(answer)]
-    for rule, code in _rungs(blocks, answer, entry_point):
+    for rule, code in _rungs(blocks, answer, prompt):
         if _parses(code) and ast.parse(code).body and _defines(code, entry_point):
             return Extraction(code=tidy(code), rule=rule)
     return Extraction(code="", rule="none")
 
 
-def _rungs(blocks: list[str], answer: str, entry_point: str | None) -> Iterator[tuple[str, str]]:
+def _rungs(blocks: list[str], answer: str, prompt: str) -> Iterator[tuple[str, str]]:
     for block in blocks:
         yield "fence", block
     if len(blocks) > 1:
         yield "fences", "\n\n".join(blocks)
     yield "bare", answer
+    for text in [*blocks, answer] if prompt else ():
+        yield "body", _continued(prompt, text)
     bare = answer.replace("```", "")
     # a line of prose may begin like code ("from the list ..."), so further beginnings are tried
     starts = [match.start() for match in _CODE_LINE.finditer(bare)][:_MOST_STARTS]
     for text in [*blocks, *(bare[start:] for start in starts)]:
         yield "prefix", longest_parsable_prefix(text)
+
+
+def _continued(prompt: str, text: str) -> str:
+    """The prompt with the text as its function's body, cut where something else follows; empty if it is no body."""
+    lines = text.strip("\n").split("\n")
+    if len(lines) > 1 and lines[0].strip() and not lines[0][0].isspace() and not lines[0].rstrip().endswith(":"):
+        lines[0] = _indent_of(lines[1]) + lines[0]  # the prompt may have ended with it
+    first = _indent_of(next((line for line in lines if line.strip()), ""))
+    inside = list(itertools.takewhile(lambda line: not line.strip() or line.startswith(first), lines))
+    block = textwrap.indent(textwrap.dedent("\n".join(inside)), "    ")
+    body = longest_parsable_prefix(f"def body():\n{block}")
+    if not any(_gives(node) for node in ast.parse(body).body):
+        return ""
+    return prompt.rstrip() + "\n" + body.partition("\n")[2]
+
+
+def _indent_of(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _gives(node: ast.AST) -> bool:
+    """Whether a function's body returns or yields, in itself and not in a function inside of it."""
+    inner = (n for n in ast.iter_child_nodes(node) if not isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Lambda))
+    return isinstance(node, ast.Return | ast.Yield) or any(map(_gives, inner))
 
 
 def longest_parsable_prefix(text: str) -> str:

@@ -13,6 +13,9 @@ from enum import StrEnum
 
 from leafwise.agents.contracts import ROOT, Node, NodeState, Settings
 
+_MOST_ROUNDS = 64
+"""Rounds of drafts of `resample`, whose end is the token budget: a model that says next to nothing never gets there."""
+
 
 class Step(StrEnum):
     """The kinds of steps, which are the workers of the workflow's graph."""
@@ -45,8 +48,8 @@ class Situation:
     """Nodes whose plan was asked for."""
     composed: frozenset[str]
     """Nodes that were composed."""
-    drafted: bool
-    """Whether the drafts are there."""
+    drafts: int
+    """Rounds of drafts done."""
     best_passes: bool
     """Whether the best root candidate loads and fails no visible example."""
     has_examples: bool
@@ -63,9 +66,11 @@ class Situation:
 
 def next_actions(now: Situation) -> tuple[Action, ...]:
     """What to do next; never empty: `SELECT` ends the run."""
-    if not now.drafted and not now.exhausted:
+    if now.exhausted:
+        return (Action(Step.SELECT),)
+    if now.drafts < {"direct": 1, "resample": _MOST_ROUNDS, "guided": 1}[now.settings.strategy]:
         return (Action(Step.DRAFT),)
-    if now.exhausted or now.settings.strategy == "direct" or is_easy(now):
+    if now.settings.strategy != "guided" or is_easy(now):
         return (Action(Step.SELECT),)
     return _grow(now) or _finish(now)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from leafwise.agents.contracts import Spec, Task
 from leafwise.agents.errors import TaskError
 from leafwise.agents.examples import NO_CODE, called_names, find_examples
+from leafwise.agents.given import given_code
 from leafwise.runtime.sandbox_contracts import Check
 
 _NAMED = re.compile(
@@ -74,6 +75,7 @@ def read_task(
         # what the user gave as an example or a test is kept whatever it calls
         examples=tuple(dict.fromkeys([*_about(read, entry_point), *given, *checks])),
         setup=setup,
+        given=given_code(statement, entry_point),
         allow_imports=tuple(allow_imports),
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leafwise.agents.contracts import Failure, Plan, Spec
 from leafwise.agents.extract import Extraction, extract_code
+from leafwise.agents.given import continuable, parse_code, with_given
 from leafwise.agents.inputs import literal_arguments
 from leafwise.agents.plans import read_plan, stub_text
 from leafwise.agents.prompting import render
@@ -30,6 +30,7 @@ _CRITIQUE_TOKENS = 96
 class Written:
     """A coder's answer, read."""
 
+    answer: str
     extraction: Extraction
     cut: bool
     logprob: float | None
@@ -48,15 +49,15 @@ class Coder:
     def __init__(self, team: Team, place: Place, spec: Spec) -> None:
         self._team, self._place, self._spec = team, place, spec
 
-    def ask_drafts(self, n: int) -> list[Asked]:
-        """Ask for direct answers, the first greedy, the others sampled, all in one batch; returns at once."""
+    def ask_drafts(self, n: int, *, greedy: bool) -> list[Asked]:
+        """Ask for n direct answers in one batch, sampled, or the first of them greedy; returns at once."""
         spec = self._spec
         prompt = render("draft", task=task_text(spec))
         start = self._opening(spec)
-        greedy = self._team.ask(
-            self._place, "coder", prompt, continuation=start, greedy=True, stop=("```",), must_fit=True
+        first = self._team.ask(
+            self._place, "coder", prompt, continuation=start, greedy=greedy, stop=("```",), must_fit=True
         )
-        asked = [(start, greedy)]
+        asked = [(start, first)]
         # some without the opening, so that imports and helper functions can come first
         for name, count, opening in (("coder-open", (n - 1) // 2, _FENCE), ("coder-more", n // 2, start)):
             if count:
@@ -120,13 +121,18 @@ class Coder:
         for opening, generation in asked:
             completion = self._team.receive(self._place, "coder", generation)
             for sample in completion.samples if completion else ():
-                written.append(_read_code(opening, sample, self._spec.entry_point))
+                written.append(_read_code(opening, sample, self._spec))
         return written
 
 
-def _read_code(opening: str, sample: Sample, entry_point: str | None) -> Written:
+def _read_code(opening: str, sample: Sample, spec: Spec) -> Written:
+    answer = opening + sample.text
+    found = extract_code(answer, spec.entry_point, continuable(spec.statement, spec.entry_point))
+    if found.code and spec.given:
+        found = found.model_copy(update={"code": with_given(found.code, spec.given)})
     return Written(
-        extraction=extract_code(opening + sample.text, entry_point),
+        answer=answer,
+        extraction=found,
         cut=sample.finish_reason is not FinishReason.STOP,
         logprob=sample.logprob / sample.tokens if sample.logprob is not None and sample.tokens else None,
     )
@@ -222,22 +228,10 @@ def task_text(spec: Spec) -> str:
     return render(
         "task",
         statement=spec.statement,
-        is_code=is_code(spec),
+        is_code=parse_code(spec.statement) is not None,
         examples=_shown(spec),
         imports=", ".join(spec.allow_imports),
     )
-
-
-def is_code(spec: Spec) -> bool:
-    """Whether the statement is Python (a signature, with or without a docstring) rather than prose."""
-    text = textwrap.dedent(spec.statement).rstrip()
-    for module in (text, f"{text}\n    pass"):
-        try:
-            body = ast.parse(module).body
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            continue
-        return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in body)
-    return False
 
 
 def failure_text(failure: Failure) -> str:

@@ -56,7 +56,8 @@ def solve(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the task from a file.")] = None,
     model: ModelName = "smollm2-135m",
     strategy: Annotated[
-        Literal["direct", "guided"], typer.Option(help="One greedy answer, or the guided team.")
+        Literal["direct", "resample", "guided"],
+        typer.Option(help="One greedy answer, direct answers until the tokens are spent, or the guided team."),
     ] = "guided",
     example: Annotated[
         list[str] | None, typer.Option("--example", "-e", help="A visible example, such as 'f(2) == 4'; repeatable.")

@@ -31,6 +31,9 @@ from leafwise.agents.statement import describe
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.sandbox_contracts import Check
 
+_MOST_AT_ONCE = 16
+"""Samples that `resample` asks for in one round."""
+
 
 def _latest(old: Spent, new: Spent) -> Spent:
     """Concurrent steps each tell the run's totals: the largest is the latest."""
@@ -83,7 +86,7 @@ def situation(state: State, settings: Settings, *, exhausted: bool) -> Situation
         nodes=state["nodes"],
         planned=frozenset(node for step, node in done if step == Step.PLAN),
         composed=frozenset(node for step, node in done if step == Step.COMPOSE),
-        drafted=any(step == Step.DRAFT for step, _ in done),
+        drafts=sum(step == Step.DRAFT for step, _ in done),
         best_passes=winner is not None and winner.evidence.passes,
         has_examples=bool(state["task"].examples),
         agreement=agreement(state["candidates"]),
@@ -98,14 +101,14 @@ def situation(state: State, settings: Settings, *, exhausted: bool) -> Situation
 
 def draft(state: State, team: Team, place: Place) -> Update:
     """The coder answers the task directly, several times at once; the tester writes checks meanwhile."""
-    spec = state["nodes"][ROOT].spec
-    alone = team.settings.strategy == "direct"
+    spec, settings = state["nodes"][ROOT].spec, team.settings
     coder = roles.Coder(team, place, spec)
-    asked = coder.ask_drafts(1 if alone else team.settings.drafts)
-    tester = None if alone else roles.ask_tester(team, place, spec)
+    first = not any(step.startswith(Step.DRAFT) for step in state["finished"])
+    asked = coder.ask_drafts(_draft_count(team), greedy=settings.greedy_draft and first)
+    tester = roles.ask_tester(team, place, spec) if settings.strategy == "guided" else None
     written = coder.read(asked)
     candidates = examine_all(team, place, spec, "draft", written)
-    settles_it = tester is not None and settled(spec, candidates, team.settings)
+    settles_it = tester is not None and settled(spec, candidates, settings)
     if settles_it and tester is not None:
         tester.cancel()  # checks would decide nothing any more
     checks = roles.receive_checks(team, place, spec, tester)
@@ -117,13 +120,25 @@ def draft(state: State, team: Team, place: Place) -> Update:
     return {"checks": {ROOT: checks}, "candidates": candidates, "tried": len(candidates)}
 
 
+def _draft_count(team: Team) -> int:
+    """How many direct answers to ask for at once; those of `resample` are as many as can't outrun the budget."""
+    match team.settings.strategy:
+        case "direct":
+            return 1
+        case "resample":
+            return min(_MOST_AT_ONCE, max(1, team.tokens_left // team.settings.answer_tokens))
+        case "guided":
+            return team.settings.drafts
+
+
 def plan(state: State, team: Team, place: Place) -> Update:
     """Split a node into documented functions: those that its best draft calls and lacks, or else the generalist's."""
     node = state["nodes"][place.node]
     taken = [n.spec.entry_point for n in state["nodes"].values() if n.spec.entry_point]
     implied = _implied(state, node, taken, team.settings.max_breadth)
     result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
-    specs = [stub.model_copy(update={"allow_imports": node.spec.allow_imports}) for stub in result.stubs]
+    inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given}
+    specs = [stub.model_copy(update=inherited) for stub in result.stubs]
     children = {
         f"{node.id}.{i}": Node(id=f"{node.id}.{i}", spec=spec, depth=node.depth + 1) for i, spec in enumerate(specs, 1)
     }
@@ -238,7 +253,7 @@ def _waiting_drafts(state: State, node: Node, helpers: set[str]) -> list[roles.W
         lacking = {stub.entry_point for stub in implied_stubs(draft.source, (), len(helpers) + 1)}
         if lacking and lacking <= helpers:
             extraction = Extraction(code=draft.source, rule=draft.rule)
-            written[draft.source] = roles.Written(extraction=extraction, cut=draft.cut, logprob=draft.logprob)
+            written[draft.source] = roles.Written(draft.answer, extraction, draft.cut, draft.logprob)
     return list(written.values())
 
 

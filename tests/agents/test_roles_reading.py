@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leafwise.agents.contracts import Failure, Spec
-from leafwise.agents.roles import failure_text, is_code, read_checks
+from leafwise.agents.given import parse_code
+from leafwise.agents.roles import failure_text, read_checks
 from leafwise.runtime.sandbox_contracts import Check
 
 ADD = Spec(statement="Add.", entry_point="add", examples=(Check(code="add(2, 3)", expected="5"),))
@@ -94,4 +95,4 @@ def test_failures_in_the_words_of_the_repair_prompt(failure: Failure, text: str)
     ],
 )
 def test_code_and_prose_are_told_apart(statement: str, code: bool) -> None:
-    assert is_code(Spec(statement=statement)) is code
+    assert (parse_code(statement) is not None) is code

