@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from leafwise.benchmarks.contracts import Judgement, Problem, Result, Suite
 from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.problems_plus import with_expected
 from leafwise.benchmarks.report import Recorder, Report, Section, Tell, take_section
 from leafwise.benchmarks.sandbox_bench import judge_all
 from leafwise.benchmarks.sandbox_generations import cut, read_generations, spread
@@ -116,7 +117,9 @@ def judge_answers(answers: Sequence[Answer], bench: JudgesBench) -> list[Judgeme
             for at, (answer, result) in enumerate(zip(answers, base, strict=True))
             if result.status is Status.PASSED and len(answer.problem.suites) > 1
         ]
-        jobs = (_job(answers[at], answers[at].problem.suites[1]) for at in further)
+        wanted = {answers[at].problem.id: answers[at].problem for at in further}
+        suites = {task: with_expected(problem, sandbox).suites[1] for task, problem in wanted.items()}
+        jobs = (_job(answers[at], suites[answers[at].problem.id]) for at in further)
         plus = dict(zip(further, map(_result, judge_all(sandbox, jobs, bench.workers)), strict=True))
     return [
         Judgement(
