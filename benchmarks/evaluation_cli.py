@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -15,7 +15,7 @@ from leafwise.runtime.errors import UsageError
 if TYPE_CHECKING:
     from leafwise.agents.contracts import Strategy
     from leafwise.benchmarks.contracts import Arm, Manifest, ProblemSet
-    from leafwise.benchmarks.evaluation_run import OpenExecutor
+    from leafwise.benchmarks.executors import Executor
     from leafwise.benchmarks.summary_contracts import Summary
     from leafwise.runtime.engine_options import EngineOptions
     from leafwise.runtime.sandbox_contracts import SandboxLevel
@@ -24,9 +24,9 @@ _Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The first sample
 
 
 def humaneval(
+    out: Annotated[Path, typer.Option(help="The run's directory: answers, verdicts, traces, reports.")],
     file: Annotated[Path | None, typer.Argument(help="The data set's file, for --dataset mbpp.")] = None,
-    out: Annotated[Path, typer.Option(help="The run's directory: answers, verdicts, traces, reports.")] = ...,  # type: ignore[assignment]
-    model: Annotated[list[str] | None, typer.Option(help="A name, a .gguf file or a URL; repeat it to compare.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A name, a .gguf file or a URL; repeatable.")] = None,
     strategies: Annotated[str, typer.Option(help="Separated by commas.")] = "direct,resample,guided",
     samples: Annotated[int, typer.Option(min=1, help="Answers per task and arm; pass@k needs at least k.")] = 1,
     tasks: Annotated[str, typer.Option(help="even, odd, numbers, ranges (0-9), ids; all by default.")] = "",
@@ -53,8 +53,8 @@ def humaneval(
 ) -> int:
     """Measure models and strategies on a data set: generate, judge, compare; with intervals, resumable.
 
-    The hidden tests never reach the model. `resample` gets the tokens that `guided` used on each task. Ctrl-C, a crash or
-    a power cut loses nothing: the same command with --resume goes on.
+    The hidden tests never reach the model. `resample` gets the tokens that `guided` used, task by task. Ctrl-C or a crash
+    loses nothing: the same command with --resume goes on.
     """
     from leafwise.agents.contracts import Settings
     from leafwise.benchmarks.data_sets_cli import open_problem_set
@@ -84,3 +84,95 @@ def humaneval(
     summary = _run(out, manifest, problems, where, resume=resume)
     _tell(summary, out, as_json=as_json)
     return 0
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Where answers are generated and judged."""
+
+    options: EngineOptions
+    level: SandboxLevel | None
+    parallel: int
+    processes: int
+    ray: str
+    ray_workers: int | None
+
+    def open_executor(self, arm: Arm) -> Executor:
+        """What generates an arm's answers. Few samples per task need many tasks at once to fill the engine's batch."""
+        parallel = self.parallel or (16 if arm.strategy == "direct" else 4)
+        if self.ray:
+            from leafwise.benchmarks.executor_ray import RayExecutor
+
+            return RayExecutor(self.ray, arm.model, self.options, self.level, parallel, self.ray_workers)
+        if self.processes > 1:
+            from leafwise.benchmarks.executor_processes import ProcessExecutor
+
+            return ProcessExecutor(arm.model, self.options, self.level, parallel, self.processes)
+        from leafwise.benchmarks.executor_local import LocalExecutor
+
+        return LocalExecutor(arm.model, self.options, self.level, parallel)
+
+
+def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, resume: bool) -> Summary:
+    """The whole run; whatever ends it, the answers and verdicts so far are kept."""
+    from rich.console import Console
+
+    from leafwise.benchmarks.evaluation import Evaluation
+    from leafwise.benchmarks.evaluation_run import generate_answers, missing_error, progress_of
+    from leafwise.benchmarks.evaluation_view import open_run_view
+    from leafwise.benchmarks.judge import judge_samples
+    from leafwise.benchmarks.reports import report_run
+    from leafwise.benchmarks.self_check import check_environment
+    from leafwise.runtime.sandbox import open_sandbox
+
+    console = Console(stderr=True)
+    with Evaluation(out, manifest, resume=resume) as run:
+        progress = progress_of(run)
+        with open_run_view(console, progress.values()) as view:
+            view.say("checking that the data set's own answers pass here, and wrong ones do not")
+            with open_sandbox(where.level) as sandbox:
+                check_environment(problems, sandbox)
+            view.say("generating")
+            try:
+                errors = generate_answers(run, problems, where.open_executor, view, progress)
+            except KeyboardInterrupt:
+                view.say(f"interrupted; {len(run.samples)} answers are kept: the same command with --resume goes on")
+                raise
+            view.say("judging")
+            with open_sandbox(where.level) as sandbox:
+                run.judge(problems.problems, lambda answers: judge_samples(problems.problems, answers, sandbox))
+            view.say("writing the reports")
+            summary = report_run(out)
+    if errors:
+        raise missing_error(errors, out)
+    return summary
+
+
+def _tell(summary: Summary, out: Path, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from leafwise.benchmarks.evaluation_view import score_table
+
+    if as_json:
+        print(summary.model_dump_json(indent=2))
+        return
+    Console(width=None if sys.stdout.isatty() else 120).print(score_table(summary))
+    for line in (*summary.warnings, *summary.verdicts):
+        print(line)
+    print(out / "report.html")
+
+
+def _strategies(names: str) -> list[Strategy]:
+    from leafwise.agents.contracts import Strategy
+
+    wanted = [name.strip() for name in names.split(",")]
+    known = get_args(Strategy)
+    if unknown := [name for name in wanted if name not in known]:
+        raise UsageError(f"no strategy {', '.join(unknown)}", f"there are {', '.join(known)}")
+    return cast("list[Strategy]", list(dict.fromkeys(wanted)))
+
+
+def _level(name: str) -> SandboxLevel | None:
+    from leafwise.benchmarks.sandbox_bench_cli import sandbox_level
+
+    return sandbox_level(name) if name else None
