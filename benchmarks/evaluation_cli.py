@@ -53,8 +53,8 @@ def humaneval(
 ) -> int:
     """Measure models and strategies on a data set: generate, judge, compare; with intervals, resumable.
 
-    The hidden tests never reach the model. `resample` gets the tokens that `guided` used, task by task. Ctrl-C or a crash
-    loses nothing: the same command with --resume goes on.
+    The hidden tests never reach the model. `resample` gets the tokens that `guided` used, task by task. Ctrl-C or a
+    crash loses nothing: the same command with --resume goes on.
     """
     from leafwise.agents.contracts import Settings
     from leafwise.benchmarks.data_sets_cli import open_problem_set

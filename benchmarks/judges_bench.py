@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from leafwise.benchmarks.contracts import Judgement, Problem, Result, Suite
+from leafwise.benchmarks import judge
+from leafwise.benchmarks.contracts import Judgement, Problem
 from leafwise.benchmarks.errors import BenchmarkError
-from leafwise.benchmarks.problems_plus import with_expected
 from leafwise.benchmarks.report import Recorder, Report, Section, Tell, take_section
-from leafwise.benchmarks.sandbox_bench import judge_all
 from leafwise.benchmarks.sandbox_generations import cut, read_generations, spread
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox import open_sandbox
-from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel, Status, Verdict
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 
 class JudgesBench(Contract):
@@ -109,42 +108,9 @@ def judge_answers(answers: Sequence[Answer], bench: JudgesBench) -> list[Judgeme
     Raises:
         SandboxError: the sandbox failed.
     """
-    with open_sandbox(bench.level, workers=bench.workers) as sandbox:
-        jobs = (_job(answer, answer.problem.suites[0]) for answer in answers)
-        base = list(map(_result, judge_all(sandbox, jobs, bench.workers)))
-        further = [
-            at
-            for at, (answer, result) in enumerate(zip(answers, base, strict=True))
-            if result.status is Status.PASSED and len(answer.problem.suites) > 1
-        ]
-        wanted = {answers[at].problem.id: answers[at].problem for at in further}
-        suites = {task: with_expected(problem, sandbox).suites[1] for task, problem in wanted.items()}
-        jobs = (_job(answers[at], suites[answers[at].problem.id]) for at in further)
-        plus = dict(zip(further, map(_result, judge_all(sandbox, jobs, bench.workers)), strict=True))
-    return [
-        Judgement(
-            task_id=answer.problem.id, arm="", sample=at, key="", base=base[at], plus=plus.get(at), level=bench.level
-        )
-        for at, answer in enumerate(answers)
+    problems = {answer.problem.id: answer.problem for answer in answers}
+    judged = [
+        judge.Answer(task_id=answer.problem.id, sample=at, module=answer.source) for at, answer in enumerate(answers)
     ]
-
-
-def _job(answer: Answer, suite: Suite) -> tuple[Program, Limits]:
-    program = Program(
-        source=answer.source,
-        setup=suite.setup,
-        checks=suite.checks,
-        trusted_checks=True,
-        stop_at_first_failure=True,
-    )
-    return program, Limits(cpu_seconds=suite.cpu_seconds, wall_seconds=4 * suite.cpu_seconds)
-
-
-def _result(verdict: Verdict) -> Result:
-    error = next((check.error for check in verdict.checks if check.error), "")
-    return Result(
-        status=verdict.status,
-        detail=" ".join((error or verdict.detail).split()),
-        cpu_seconds=verdict.cpu_seconds,
-        seconds=verdict.seconds,
-    )
+    with open_sandbox(bench.level, workers=bench.workers) as sandbox:
+        return sorted(judge.judge_samples(problems.values(), judged, sandbox), key=lambda verdict: verdict.sample)
