@@ -12,13 +12,13 @@ DATASET_HELP = "humaneval, mbpp FILE (or mbpp:FILE), or a JSONL file in HumanEva
 """What `--dataset` takes."""
 
 
-def open_problem_set(dataset: str, plus: Path | None = None, file: Path | None = None) -> ProblemSet:
+def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None = None) -> ProblemSet:
     """Read the data set that a command line names.
 
     Args:
         dataset: `humaneval`, `mbpp`, `mbpp:FILE`, or the path of a file in HumanEval's form.
-        plus: HumanEval+'s file.
         file: what follows `mbpp`, as in `--dataset mbpp FILE`.
+        plus: HumanEval+'s file.
 
     Raises:
         BenchmarkError: there is no such data set, or a file is missing or broken.
