@@ -154,7 +154,7 @@ def _expected(task_id: str, recorder: str, sandbox: Sandbox) -> Expected:
         expected = _record(task_id, recorder, sandbox)
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        write_whole(path, expected.model_dump_json().encode())
+        write_whole(path, expected.model_dump_json().encode(), private=True)
     except OSError as error:
         raise BenchmarkError(f"cannot keep {path}: {error.strerror}", "make room in the cache directory") from error
     return expected
