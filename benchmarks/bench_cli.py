@@ -1,4 +1,4 @@
-"""Measure: the smoke set, start-up times, the engine, and the sandbox."""
+"""Measure: the smoke set, start-up times, the engine, the sandbox, and our judge beside others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from leafwise.benchmarks.engine_bench_cli import engine
+from leafwise.benchmarks.evaluation_cli import humaneval
 from leafwise.benchmarks.humaneval_report_cli import report
+from leafwise.benchmarks.judges_bench_cli import judges
 from leafwise.benchmarks.sandbox_bench_cli import sandbox
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import ModelName, engine_options
@@ -23,9 +25,11 @@ app = typer.Typer(
     help=__doc__, add_completion=False, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP
 )
 
+app.command()(humaneval)
 app.command()(engine)
 app.command()(sandbox)
 app.command()(report)
+app.command()(judges)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from leafwise.agents.contracts import Task
@@ -17,10 +16,9 @@ from leafwise.benchmarks.contracts import Arm, Generated, Job, Judgement, Manife
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.executors import Executor, Outcome
 from leafwise.benchmarks.journal import Journal
-from leafwise.benchmarks.judge import Answer, judge_samples, key_of
+from leafwise.benchmarks.judge import Answer, key_of
 from leafwise.benchmarks.manifest import merged, read_manifest, write_manifest
 from leafwise.benchmarks.traces import trace_path, write_trace
-from leafwise.runtime.sandbox import Sandbox
 
 MANIFEST, SAMPLES, VERDICTS, TRACES = "manifest.json", "samples.jsonl", "verdicts.jsonl", "traces"
 _SHORTEST_BUDGET = 16
@@ -59,19 +57,15 @@ class Evaluation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def _refuse_strangers(self) -> None:
         fingerprints = {arm.name: arm.fingerprint for arm in self.manifest.arms}
         for sample in self._samples.found:
             if fingerprints.get(sample.arm) != sample.fingerprint:
-                said = (
-                    f"{self.directory / SAMPLES} has a sample of another run: arm {sample.arm}, task {sample.task_id}"
-                )
-                raise BenchmarkError(said, "start in a new directory")
+                where = f"{self.directory / SAMPLES}: arm {sample.arm}, task {sample.task_id}"
+                raise BenchmarkError(f"{where}: a sample of another run", "start in a new directory")
 
     # --- generating ------------------------------------------------------------------------------------------------
 
@@ -126,13 +120,16 @@ class Evaluation:
     # --- judging ---------------------------------------------------------------------------------------------------
 
     def judge(
-        self, problems: Sequence[Problem], sandbox: Sandbox, told: Callable[[Judgement], None] = lambda _: None
+        self,
+        problems: Sequence[Problem],
+        judge: Callable[[Sequence[Answer]], Iterator[Judgement]],
+        told: Callable[[Judgement], None] = lambda _: None,
     ) -> list[Judgement]:
         """Judge every sample that has no valid verdict yet.
 
         Args:
             problems: all of the data set.
-            sandbox: where.
+            judge: gives the judgements of answers, in any order.
             told: each verdict that is there, old ones too.
 
         Returns:
@@ -142,20 +139,19 @@ class Evaluation:
             SandboxError: the sandbox failed; the verdicts so far are kept.
         """
         known = {problem.id: problem for problem in problems}
-        answers = [Answer(s.task_id, s.arm, s.sample, s.solution) for s in self.samples.values()]
-        valid = {
-            (verdict.arm, verdict.task_id, verdict.sample): verdict
-            for verdict in self._verdicts.found
-            if verdict.task_id in known
-        }
+        verdicts = {(v.arm, v.task_id, v.sample): v for v in self._verdicts.found}
         found: dict[tuple[str, str, int], Judgement] = {}
-        for answer in answers:
-            verdict = valid.get((answer.arm, answer.task_id, answer.sample))
-            if verdict is not None and verdict.key == key_of(known[answer.task_id], answer.module):
-                found[answer.arm, answer.task_id, answer.sample] = verdict
+        todo = []
+        for key, sample in self.samples.items():
+            verdict = verdicts.get(key)
+            if verdict is not None and verdict.key == key_of(known[sample.task_id], sample.solution):
+                found[key] = verdict
                 told(verdict)
-        todo = [a for a in answers if (a.arm, a.task_id, a.sample) not in found]
-        for verdict in judge_samples(problems, todo, sandbox):
+            else:
+                todo.append(
+                    Answer(task_id=sample.task_id, arm=sample.arm, sample=sample.sample, module=sample.solution)
+                )
+        for verdict in judge(todo):
             self._verdicts.append(verdict)
             found[verdict.arm, verdict.task_id, verdict.sample] = verdict
             told(verdict)

@@ -108,7 +108,13 @@ class _Judge:
             case.problem = with_expected(case.problem, self._sandbox)
             self._ready[case.problem.id] = case.problem
         suite = case.suite
-        return Program(source=case.answer.module, setup=suite.setup, checks=suite.checks, trusted_checks=True)
+        return Program(
+            source=case.answer.module,
+            setup=suite.setup,
+            checks=suite.checks,
+            trusted_checks=True,
+            stop_at_first_failure=True,
+        )
 
     def _submit(self, case: _Case) -> None:
         self._running.append((case, self._sandbox.submit(self._program(case), limits_of(case.suite))))

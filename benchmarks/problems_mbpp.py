@@ -53,6 +53,7 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
     first = "\n".join([*imports, setup.replace("\r\n", "\n")]).strip()
     try:
         name = _entry_point(code, asserts)
+        first = "\n".join(part for part in (*_borrowed_imports(code, asserts), first) if part)
         ast.parse(first)
     except (SyntaxError, ValueError, RecursionError) as error:
         faults.add(line.number, f"code or tests are no Python: {error}")
@@ -71,6 +72,17 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
         suites=(Suite(name="base", setup=first, checks=checks, cpu_seconds=BASE_CPU_SECONDS),),
         completes=False,
     )
+
+
+def _borrowed_imports(code: str, asserts: Sequence[str]) -> list[str]:
+    """The reference's imports of names that the asserts use: MBPP runs them among the names of the reference."""
+    used = {node.id for text in asserts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    imports = [node for node in ast.parse(code).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return [
+        ast.unparse(node)
+        for node in imports
+        if used & {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    ]
 
 
 def _texts(line: Line, field: str, faults: Faults, *, needed: bool) -> list[str] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from leafwise.benchmarks.report import Recorder, Report, Section, Tell, take_section
 from leafwise.runtime.contracts import Contract
@@ -38,10 +37,6 @@ class SandboxBench(Contract):
     """Programs of the soak."""
     kills: int = 50
     """Parent processes that are killed."""
-    samples: Path | None = None
-    """File with generations, for the agreement section."""
-    count: int = 1000
-    """Generations that are taken from it."""
     seed: int = 0
     """All chance derives from it."""
 
@@ -56,8 +51,8 @@ class SandboxReport(Report):
 Measure = Callable[[SandboxBench, Recorder, Tell], None]
 """A section: measures, and hands what it finds to the recorder as it goes."""
 
-SECTIONS = ("throughput", "calls", "soak", "kills", "agreement")
-"""The sections in order. NAME is `measure_NAME` in the module `sandbox_NAME`; the last one needs a file."""
+SECTIONS = ("throughput", "calls", "soak", "kills")
+"""The sections in order. NAME is `measure_NAME` in the module `sandbox_NAME`."""
 
 
 def run_section(name: str, bench: SandboxBench, tell: Tell) -> Section:

