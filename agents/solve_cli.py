@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -182,20 +181,11 @@ def write_out(out: Path, code: str) -> None:
     Raises:
         UsageError: it can't be written; the code is on standard output all the same.
     """
-    temporary: Path | None = None
-    out = out.resolve()  # through a link: what it points to is replaced, not the link
+    from leafwise.runtime.paths import write_whole
+
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=out.parent, prefix=".leafwise-", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(code)
-        temporary.chmod(0o644)
-        temporary.replace(out)
+        write_whole(out.resolve(), code.encode())  # through a link: what it points to is replaced, not the link
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
         raise UsageError(f"cannot write {out}: {error.strerror}", "the code was printed above") from error
 
 

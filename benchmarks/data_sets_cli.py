@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from leafwise.benchmarks.contracts import ProblemSet
 from leafwise.benchmarks.errors import BenchmarkError
-from leafwise.benchmarks.problems import read_problem_set
+
+if TYPE_CHECKING:
+    from leafwise.benchmarks.contracts import ProblemSet
 
 DATASET_HELP = "humaneval, mbpp FILE (or mbpp:FILE), or a JSONL file in HumanEval's form."
 """What `--dataset` takes."""
@@ -23,6 +25,8 @@ def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None =
     Raises:
         BenchmarkError: there is no such data set, or a file is missing or broken.
     """
+    from leafwise.benchmarks.problems import read_problem_set
+
     name, colon, rest = dataset.partition(":")
     if name == "mbpp":
         if colon and file is not None:

@@ -22,6 +22,8 @@ from leafwise.benchmarks.traces import trace_path, write_trace
 
 MANIFEST, SAMPLES, VERDICTS, TRACES = "manifest.json", "samples.jsonl", "verdicts.jsonl", "traces"
 _SHORTEST_BUDGET = 16
+Judge = Callable[[Sequence[Answer]], Iterator[Judgement]]
+"""Gives the judgements of answers, in any order."""
 
 
 class Evaluation:
@@ -122,14 +124,14 @@ class Evaluation:
     def judge(
         self,
         problems: Sequence[Problem],
-        judge: Callable[[Sequence[Answer]], Iterator[Judgement]],
+        judge: Judge,
         told: Callable[[Judgement], None] = lambda _: None,
     ) -> list[Judgement]:
         """Judge every sample that has no valid verdict yet.
 
         Args:
             problems: all of the data set.
-            judge: gives the judgements of answers, in any order.
+            judge: where it is done.
             told: each verdict that is there, old ones too.
 
         Returns:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set
 from leafwise.runtime.engine_cli import Context, Deterministic, InProcess, KVTypeName, Threads, engine_options
 from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from leafwise.agents.contracts import Strategy
     from leafwise.benchmarks.contracts import Arm, Manifest, ProblemSet
+    from leafwise.benchmarks.evaluation import Judge
     from leafwise.benchmarks.executors import Executor
     from leafwise.benchmarks.summary_contracts import Summary
     from leafwise.runtime.engine_options import EngineOptions
@@ -31,7 +35,7 @@ def humaneval(
     samples: Annotated[int, typer.Option(min=1, help="Answers per task and arm; pass@k needs at least k.")] = 1,
     tasks: Annotated[str, typer.Option(help="even, odd, numbers, ranges (0-9), ids; all by default.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many tasks.")] = None,
-    dataset: Annotated[str, typer.Option(help="humaneval, mbpp, or a JSONL file in HumanEval's form.")] = "humaneval",
+    dataset: Annotated[str, typer.Option(help=DATASET_HELP)] = "humaneval",
     plus: Annotated[Path | None, typer.Option(help="HumanEvalPlus.jsonl.gz: judge by HumanEval+ too.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in --out.")] = False,
     seed: _Seed = 0,
@@ -57,7 +61,6 @@ def humaneval(
     crash loses nothing: the same command with --resume goes on.
     """
     from leafwise.agents.contracts import Settings
-    from leafwise.benchmarks.data_sets_cli import open_problem_set
     from leafwise.benchmarks.evaluation_run import choose_tasks
     from leafwise.benchmarks.manifest import make_manifest
 
@@ -112,6 +115,21 @@ class _Where:
 
         return LocalExecutor(arm.model, self.options, self.level, parallel)
 
+    @contextmanager
+    def open_judge(self, problems: ProblemSet) -> Iterator[Judge]:
+        """What judges answers."""
+        if self.ray:
+            from leafwise.benchmarks.judge_ray import RayJudge
+
+            with closing(RayJudge(self.ray, problems.problems, self.level, self.ray_workers)) as cluster:
+                yield cluster.judge
+            return
+        from leafwise.benchmarks.judge import judge_samples
+        from leafwise.runtime.sandbox import open_sandbox
+
+        with open_sandbox(self.level) as sandbox:
+            yield lambda answers: judge_samples(problems.problems, answers, sandbox)
+
 
 def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, resume: bool) -> Summary:
     """The whole run; whatever ends it, the answers and verdicts so far are kept."""
@@ -120,7 +138,6 @@ def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, 
     from leafwise.benchmarks.evaluation import Evaluation
     from leafwise.benchmarks.evaluation_run import generate_answers, missing_error, progress_of
     from leafwise.benchmarks.evaluation_view import open_run_view
-    from leafwise.benchmarks.judge import judge_samples
     from leafwise.benchmarks.reports import report_run
     from leafwise.benchmarks.self_check import check_environment
     from leafwise.runtime.sandbox import open_sandbox
@@ -139,8 +156,8 @@ def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, 
                 view.say(f"interrupted; {len(run.samples)} answers are kept: the same command with --resume goes on")
                 raise
             view.say("judging")
-            with open_sandbox(where.level) as sandbox:
-                run.judge(problems.problems, lambda answers: judge_samples(problems.problems, answers, sandbox))
+            with where.open_judge(problems) as judge:
+                run.judge(problems.problems, judge)
             view.say("writing the reports")
             summary = report_run(out)
     if errors:

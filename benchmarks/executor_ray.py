@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from leafwise.benchmarks.code_hash import code_identity, file_sha256
 from leafwise.benchmarks.contracts import Job
 from leafwise.benchmarks.dispatch import Lost, dispatch
 from leafwise.benchmarks.executor_ray_crew import PATIENCE, Cluster, RayCrew
-from leafwise.benchmarks.executor_station import (
-    GenerationSetup,
-    code_identity,
-    file_sha256,
-    lasting_model,
-    outcome_of,
-)
+from leafwise.benchmarks.executor_station import GenerationSetup, lasting_model, outcome_of
 from leafwise.benchmarks.executors import Outcome
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.models import resolve

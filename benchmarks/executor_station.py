@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
+import json
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
 
+from leafwise.benchmarks.code_hash import file_sha256
 from leafwise.benchmarks.contracts import Generated, Job
 from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.executor_judging import JudgeSetup, JudgingStation
 from leafwise.benchmarks.executor_local import CRASHES, LocalExecutor
 from leafwise.benchmarks.executors import Outcome
 from leafwise.runtime.contracts import Contract
@@ -20,8 +20,6 @@ from leafwise.runtime.errors import LeafwiseError, UsageError, error_named
 from leafwise.runtime.models import resolve
 from leafwise.runtime.opening import is_remote
 from leafwise.runtime.sandbox_contracts import SandboxLevel
-
-_SOURCES = ("agents", "runtime", "benchmarks")
 
 
 class GenerationSetup(Contract):
@@ -147,8 +145,8 @@ class GenerationStation:
         self._executor.close()
 
 
-Setup = Annotated[GenerationSetup, Field(discriminator="kind")]
-_SETUPS: TypeAdapter[GenerationSetup] = TypeAdapter(GenerationSetup)
+Setup = Annotated[GenerationSetup | JudgeSetup, Field(discriminator="kind")]
+_SETUPS: TypeAdapter[GenerationSetup | JudgeSetup] = TypeAdapter(Setup)
 
 
 def open_station(setup: str) -> Station:
@@ -160,7 +158,8 @@ def open_station(setup: str) -> Station:
     Raises:
         LeafwiseError: it can't be opened here.
     """
-    return GenerationStation(_SETUPS.validate_json(setup))
+    read = _SETUPS.validate_python(json.loads(setup))
+    return JudgingStation(read) if isinstance(read, JudgeSetup) else GenerationStation(read)
 
 
 def report_on(station: Station, work: Work) -> Report:
@@ -195,27 +194,6 @@ def lasting_model(model: str, where: str) -> str:
         raise UsageError(f"{where} and a model behind a URL do not go together", "raise --parallel instead")
     path = resolve(model).path
     return str(path.absolute()) if Path(model).expanduser().is_file() else model
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def code_identity() -> str:
-    """Our version and the hash of the files that a sample or a verdict depends on."""
-    digest = hashlib.sha256()
-    for package in _SOURCES:
-        root = Path(str(resources.files(f"leafwise.{package}")))
-        for path in sorted(p for p in root.rglob("*") if p.suffix in (".py", ".bpf") or p.parent.name == "prompts"):
-            if path.is_file():
-                digest.update(f"{package}/{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
-    try:
-        number = version("leafwise")
-    except PackageNotFoundError:
-        number = "not installed"
-    return f"{number}, sources {digest.hexdigest()[:16]}"
 
 
 def _check_model(model: str, sha256: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from leafwise.agents.contracts import Settings, Strategy
+from leafwise.benchmarks.code_hash import code_sha256, file_sha256, prompts_sha256
 from leafwise.benchmarks.contracts import Arm, Manifest, ModelFile, ProblemSet
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.report import read_machine
@@ -26,24 +27,6 @@ from leafwise.runtime.paths import write_whole
 _FINGERPRINT_CHARS = 16
 _NUMERIC = ("context", "kv_type", "kv_layout", "flash_attention", "deterministic")
 """Engine options on which a model's tokens depend."""
-_GENERATING = ("generate.py", "problems*.py")
-"""Our modules, beside the team and the runtime, on which a sample depends."""
-
-
-def code_sha256() -> str:
-    """Hash of the source files on which a sample depends: the runtime, the team, and how it is given its tasks."""
-    return _hash_files(
-        [
-            *_files("leafwise.runtime", "*.py", "*.bpf"),
-            *_files("leafwise.agents", "*.py"),
-            *_files("leafwise.benchmarks", *_GENERATING),
-        ]
-    )
-
-
-def prompts_sha256() -> str:
-    """Hash of the team's prompts."""
-    return _hash_files(_files("leafwise.agents", "prompts/*"))
 
 
 def read_model(name: str) -> ModelFile:
@@ -55,9 +38,9 @@ def read_model(name: str) -> ModelFile:
     if is_remote(name):
         return ModelFile(name=name, sha256=None, quantization="unknown", bytes=None)
     path = resolve(name).path
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ModelFile(name=name, sha256=digest, quantization=read_header(path).quantization, bytes=path.stat().st_size)
+    return ModelFile(
+        name=name, sha256=file_sha256(path), quantization=read_header(path).quantization, bytes=path.stat().st_size
+    )
 
 
 def make_manifest(
@@ -220,18 +203,6 @@ def _short_names(models: Sequence[str]) -> dict[str, str]:
     """A path's stem, where no two models have the same; otherwise the names as they are."""
     stems = {model: Path(model).stem if model.endswith(".gguf") else model for model in models}
     return stems if len(set(stems.values())) == len(models) else {model: model for model in models}
-
-
-def _files(package: str, *patterns: str) -> list[Path]:
-    root = Path(str(resources.files(package)))
-    return sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})
-
-
-def _hash_files(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.parent.name}/{path.name}\0{_hash(path.read_bytes())}\0".encode())
-    return digest.hexdigest()
 
 
 def _hash(data: bytes) -> str:

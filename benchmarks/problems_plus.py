@@ -182,7 +182,7 @@ def _expected(task_id: str, recorder: str, sandbox: Sandbox) -> Expected:
         _log.warning("%s cannot be used and is made anew: %s", path, str(error).partition("\n")[0])
         expected = _record(task_id, recorder, sandbox)
     try:
-        write_whole(path, expected.model_dump_json().encode())
+        write_whole(path, expected.model_dump_json().encode(), private=True)
     except OSError as error:
         _log.warning("results of HumanEval+'s references are not kept for the next time: %s", error)
     return expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -169,11 +168,9 @@ def number(value: float | None) -> str:
 
 
 def _save(report: Report, out: Path) -> None:
-    part = out.with_name(f".{out.name}-{os.getpid()}.part")
+    from leafwise.runtime.paths import write_whole
+
     try:
-        part.write_text(json.dumps(report.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-        part.replace(out)
+        write_whole(out, json.dumps(report.model_dump(mode="json"), indent=2).encode() + b"\n")
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}", "choose another place") from error
-    finally:
-        part.unlink(missing_ok=True)

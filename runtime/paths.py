@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 import platformdirs
@@ -48,16 +48,23 @@ def _writable(path: Path, variable: str) -> Path:
     return path
 
 
-def write_whole(target: Path, data: bytes) -> None:
+def write_whole(target: Path, data: bytes, *, private: bool = False) -> None:
     """Write a file beside its place and rename it: there is never half a file, and writers can't damage each other's.
+
+    Args:
+        target: the file; a link is replaced, not what it points to.
+        data: what it will hold.
+        private: only the owner may read it; otherwise the process's umask decides, as for every new file.
 
     Raises:
         OSError: it can't be written.
     """
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    # not of the target's name, which may be as long as names can be
+    part = target.with_name(f".leafwise-{secrets.token_hex(8)}.tmp")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if private else 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        Path(name).replace(target)
+        part.replace(target)
     finally:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)

@@ -214,7 +214,7 @@ def _remember(keys: dict[str, str], verdict: ProbeVerdict) -> None:
     with contextlib.suppress(OSError, UsageError):
         target = _file_of(keys)
         target.parent.mkdir(exist_ok=True)
-        write_whole(target, verdict.model_dump_json().encode())
+        write_whole(target, verdict.model_dump_json().encode(), private=True)
 
 
 def _child(arguments: list[str]) -> int:

@@ -92,7 +92,7 @@ def _try_walls(sandbox: ProcessSandbox, options: SandboxOptions, anew: bool) -> 
             f"the {sandbox.level} sandbox does not hold: {'; '.join(holes)}", hint="report this with `leafwise doctor`"
         )
     with contextlib.suppress(OSError, UsageError):  # without a cache the next start just tries again
-        write_whole(_proof(options), _BOOT.read_bytes())
+        write_whole(_proof(options), _BOOT.read_bytes(), private=True)
 
 
 def _held_before(options: SandboxOptions) -> bool:

@@ -1,4 +1,4 @@
-"""Run by test_executor_ray: a Ray cluster of two nodes here, one of which is killed while it works. Prints JSON.
+"""Run by test_executor_ray: two Ray nodes here judge, then generate until one of them is killed. Prints JSON.
 
 RAY_TMPDIR=FOLDER python ray_scenario.py
 """
@@ -15,12 +15,17 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from ray.cluster_utils import Cluster
+from tiny_answers import PROBLEMS, tiny_answers, verdicts
 from tiny_jobs import MODEL, OPTIONS, essence, tiny_jobs
 
+from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.executor_local import LocalExecutor
 from leafwise.benchmarks.executor_ray import RayExecutor
 from leafwise.benchmarks.executors import Outcome
+from leafwise.benchmarks.judge import Answer, judge_samples
+from leafwise.benchmarks.judge_ray import RayJudge
 from leafwise.runtime.errors import LeafwiseError
+from leafwise.runtime.sandbox import open_sandbox
 
 JOBS = tiny_jobs(8)
 HEALTH = {  # a node that is gone is found within seconds
@@ -53,6 +58,20 @@ def refusal(executor: RayExecutor) -> str:
             return f"{type(error).__name__}: {error.message}"
 
 
+def judge(address: str) -> tuple[list[object], str]:
+    """Verdicts on the answers, half from each node, and what becomes of an answer to no task."""
+    answers = tiny_answers()
+    with closing(RayJudge(address, PROBLEMS)) as cluster:
+        while len(cluster.in_flight) < 2:  # until both have opened their sandboxes
+            list(cluster.judge(answers[-1:]))
+        judgements = list(cluster.judge(answers))
+        try:
+            stranger = str(list(cluster.judge([Answer(task_id="T/9", module="")])))
+        except BenchmarkError as error:
+            stranger = error.message
+    return verdicts(judgements), stranger
+
+
 def generate(address: str, second: Any) -> tuple[list[Outcome], list[str]]:
     """Outcomes of the jobs, with the second node killed while it does one; and what becomes of runs without room."""
     with closing(RayExecutor(address, MODEL, OPTIONS, parallel=1)) as executor:
@@ -75,7 +94,10 @@ def generate(address: str, second: Any) -> tuple[list[Outcome], list[str]]:
 def main() -> None:
     with closing(LocalExecutor(MODEL, OPTIONS)) as local:
         expected = essence(local.run(JOBS))
+    with closing(open_sandbox()) as sandbox:
+        verdicts_here = verdicts(judge_samples(PROBLEMS, tiny_answers(), sandbox))
     with two_nodes() as (address, second):
+        verdicts_there, stranger = judge(address)
         other_code = refusal(RayExecutor(address, MODEL, OPTIONS, workers=1, identity=secrets.token_hex))
         outcomes, refusals = generate(address, second)
     found = essence(outcomes)
@@ -85,6 +107,9 @@ def main() -> None:
             "jobs": [line[:3] for line in found],
             "other_code": other_code,
             "without_room": refusals[0],
+            "verdicts": verdicts_there,
+            "verdicts_equal": verdicts_there == verdicts_here,
+            "stranger": stranger,
         },
         sys.stdout,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tiny_answers import tiny_answers
 from tiny_jobs import MODEL, tiny_jobs
 
 from leafwise.benchmarks.errors import BenchmarkError
@@ -49,7 +50,7 @@ def of_session(folder: Path) -> list[psutil.Process]:
 @needs_ray
 @pytest.mark.model
 @pytest.mark.sandbox
-def test_every_job_comes_back_once_from_a_cluster_that_loses_a_node(session: Path) -> None:
+def test_a_cluster_judges_as_it_is_done_here_and_loses_no_job_with_a_node(session: Path) -> None:
     environment = os.environ | {
         "RAY_TMPDIR": str(session),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -63,6 +64,9 @@ def test_every_job_comes_back_once_from_a_cluster_that_loses_a_node(session: Pat
     assert said["equal"], "other samples than a local run gives"
     assert "other code runs there" in said["other_code"]
     assert said["without_room"].startswith("BenchmarkError: no worker is left on the Ray cluster")
+    assert said["verdicts_equal"], said["verdicts"]
+    assert len(said["verdicts"]) == len(tiny_answers())
+    assert said["stranger"] == "there is no task T/9"
     end = time.monotonic() + 20
     while left := of_session(session):
         assert time.monotonic() < end, left

@@ -17,14 +17,13 @@ import pytest
 from team_script import judge_by, scripted_team
 from tiny_jobs import MODEL, OPTIONS, essence, tiny_jobs
 
+from leafwise.benchmarks.code_hash import code_identity, file_sha256
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.executor_local import LocalExecutor
 from leafwise.benchmarks.executor_processes import ProcessExecutor
 from leafwise.benchmarks.executor_station import (
     GenerationSetup,
     GenerationStation,
-    code_identity,
-    file_sha256,
     lasting_model,
 )
 from leafwise.runtime.contracts import Request
