@@ -12,6 +12,7 @@ import typer
 from leafwise.benchmarks.engine_bench_cli import engine
 from leafwise.benchmarks.evaluation_cli import humaneval
 from leafwise.benchmarks.humaneval_report_cli import report
+from leafwise.benchmarks.judge_cli import judge
 from leafwise.benchmarks.judges_bench_cli import judges
 from leafwise.benchmarks.sandbox_bench_cli import sandbox
 from leafwise.runtime.cli import HELP, run_typer
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 
 app.command()(humaneval)
+app.command()(judge)
 app.command()(engine)
 app.command()(sandbox)
 app.command()(report)

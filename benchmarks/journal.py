@@ -39,14 +39,13 @@ class Journal(Generic[_C]):
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             data = path.read_bytes()
             self._size = data.rfind(b"\n") + 1
-            os.ftruncate(self._file, self._size)
+            self.found: list[_C] = _read(path, data[: self._size], kind)
+            """The lines that were there when it was opened, in order."""
+            os.ftruncate(self._file, self._size)  # only now: a file of another kind stays as it is
         except OSError as error:
             self.close()
             why = "another process writes it" if isinstance(error, BlockingIOError) else error.strerror
             raise BenchmarkError(f"cannot write {path}: {why}", "wait for it, or choose another place") from error
-        try:
-            self.found: list[_C] = _read(path, data[: self._size], kind)
-            """The lines that were there when it was opened, in order."""
         except BenchmarkError:
             self.close()
             raise
