@@ -54,11 +54,11 @@ def tiny_statuses() -> dict[tuple[str, int], tuple[str, str | None]]:
 
 def statuses(judgements: Iterable[Judgement]) -> dict[tuple[str, int], tuple[str, str | None]]:
     """The same of judgements."""
-    return {(j.task_id, j.sample): (j.base.status.value, j.plus and j.plus.status.value) for j in judgements}
+    return {(j.task_id, j.sample): (j.base.status.value, j.plus.status.value if j.plus else None) for j in judgements}
 
 
 def verdicts(judgements: Iterable[Judgement]) -> list[object]:
     """What does not depend on where and when an answer was judged, sorted; one that came twice is there twice."""
     times = {"cpu_seconds", "seconds"}
-    found = [judgement.model_dump(mode="json", exclude={"base": times, "plus": times}) for judgement in judgements]
-    return sorted(found, key=lambda line: (line["task_id"], line["sample"]))
+    ordered = sorted(judgements, key=lambda judgement: (judgement.task_id, judgement.sample))
+    return [judgement.model_dump(mode="json", exclude={"base": times, "plus": times}) for judgement in ordered]
