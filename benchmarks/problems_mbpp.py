@@ -1,8 +1,9 @@
 """MBPP as problems: a sentence, a first assert that the model is shown, and further asserts that stay hidden.
 
 All asserts together are the suite `base`, as in MBPP's own scoring. That runs code and asserts in one namespace, so an
-assert may name a module that only the reference imports; here such an import becomes part of the asserts' setup. Both published forms are read: the full one (the
-statement is `text`, with `test_setup_code`) and the sanitized one (`prompt`, with `test_imports`).
+assert may name a module that only the reference imports; here such an import becomes part of the asserts' setup. Both
+published forms are read: the full one (the statement is `text`, with `test_setup_code`) and the sanitized one
+(`prompt`, with `test_imports`).
 """
 
 from __future__ import annotations
