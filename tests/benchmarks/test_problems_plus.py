@@ -36,7 +36,6 @@ def named(value: object) -> str:
     return "huge" if isinstance(value, int) and abs(value) > 10**9 else repr(value)
 
 
-
 numbers = st.booleans() | st.integers(-3, 3) | st.integers() | st.floats(allow_nan=False) | st.fractions()
 hashable = numbers | st.none() | st.text(st.characters(), max_size=4) | st.binary(max_size=3)
 values = st.recursive(
