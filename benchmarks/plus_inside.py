@@ -4,8 +4,11 @@ A result passes if it equals the expected one. If not, it passes where a toleran
 type, and `numpy.allclose` with a relative tolerance of 1e-7 would agree. The absolute tolerance is the problem's; where
 that is 0, it is 1e-6 from the first expected float on.
 
-Expected results that are long, and that a tolerance cannot touch, are kept as digests of `canonical`, a text that is the
+Expected results that are long, and that no tolerance touches, are kept as digests of `canonical`, a text that is the
 same for values that are equal: `1`, `1.0` and `True` are, a list and a tuple are not.
+
+One rule is not EvalPlus's. For HumanEval/32 it calls every answer wrong, the right one too, since after its oracle it
+forgets to note that the input passed. Here the oracle decides, on the coefficients as they were before the call.
 """
 
 from __future__ import annotations
@@ -78,9 +81,13 @@ def _pieces(value: Any) -> Iterator[str]:
         yield _whole(value) or "".join(map(canonical, value))
         yield "]"
     elif isinstance(value, dict):
-        yield "{%s}" % "".join(sorted(canonical(key) + canonical(item) for key, item in value.items()))
+        yield "{"
+        yield from sorted(canonical(key) + canonical(item) for key, item in value.items())
+        yield "}"
     elif isinstance(value, (set, frozenset)):
-        yield "<%s>" % "".join(sorted(map(canonical, value)))
+        yield "<"
+        yield from sorted(map(canonical, value))
+        yield ">"
     elif isinstance(value, (bytes, bytearray)):
         yield f"b{value.hex()},"
     else:

@@ -127,7 +127,7 @@ def _objects(data: bytes, faults: Faults) -> Iterator[Line]:
         if not raw.strip():
             continue
         try:
-            value = json.loads(raw)
+            value = json.loads(raw.decode())  # of bytes it would guess the encoding
         except UnicodeDecodeError:
             faults.add(number, "not text in UTF-8")
         except json.JSONDecodeError as error:

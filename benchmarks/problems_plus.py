@@ -3,6 +3,9 @@
 The file (`HumanEvalPlus.jsonl.gz`) has inputs but no results. They are computed once, in the sandbox, and kept in the
 user's cache. The suite `plus` tries HumanEval+'s `base_input` and then its `plus_input`, as EvalPlus does, and compares
 as EvalPlus 0.3.1 does: see `plus_inside`.
+
+Time: EvalPlus has a clock for each input and one of about a minute for all. Here CPU time for all of them decides:
+`LEAST_CPU_SECONDS`, or more where the reference itself is slow (`TIMES_REFERENCE`).
 """
 
 from __future__ import annotations

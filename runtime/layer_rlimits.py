@@ -63,7 +63,9 @@ class ResourceLimits:
             resource.RLIMIT_NPROC: limits["processes"] + self._task_slack,
         }
         if self._cpu:
-            values[resource.RLIMIT_CPU] = math.ceil(limits["cpu_seconds"]) + 1
+            # A backstop for when the zygote is gone. The kernel holds it against time that it counts in ticks, which on
+            # a busy machine runs ahead of the clock that the zygote reads: with less room it kills first, with no reason.
+            values[resource.RLIMIT_CPU] = math.ceil(1.5 * limits["cpu_seconds"]) + 1
         return values
 
     def self_test(self, limits: dict[str, Any]) -> list[str]:

