@@ -41,6 +41,10 @@ class JudgesBench(Contract):
     """Wrong programs that are made of each reference of MBPP."""
     hostile: tuple[Path, ...] = ()
     """Folders of hostile programs, for the section `hostile`."""
+    copies: int = 10
+    """Section `speed`: samples of each problem."""
+    rounds: int = 5
+    """Section `speed`: turns of each judge."""
     seed: int = 0
     """All chance derives from it."""
 
@@ -71,7 +75,7 @@ class Answer(NamedTuple):
 Measure = Callable[[JudgesBench, Recorder, Tell], None]
 """A section: measures, and hands what it finds to the recorder as it goes."""
 
-SECTIONS = {"humaneval": "", "plus": "plus", "mbpp": "mbpp", "hostile": "hostile"}
+SECTIONS = {"speed": "", "humaneval": "", "plus": "plus", "mbpp": "mbpp", "hostile": "hostile"}
 """The sections in order, each with the field of `JudgesBench` that it can't do without. NAME is `measure_NAME` in the
 module `judges_NAME`."""
 

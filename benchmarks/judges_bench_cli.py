@@ -26,6 +26,8 @@ def judges(
     mbpp: Annotated[Path | None, typer.Option(help="A file of MBPP, for the section mbpp.")] = None,
     mutants: Annotated[int, typer.Option(min=0, help="Wrong programs per reference of MBPP.")] = 2,
     hostile: Annotated[list[Path] | None, typer.Option(help="Folder of hostile programs; may be repeated.")] = None,
+    copies: Annotated[int, typer.Option(min=1, help="Speed: samples per HumanEval problem.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Speed: turns of each judge; the median counts.")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="All chance derives from it.")] = 0,
     level: Annotated[str, typer.Option(help="Sandbox level: full, landlock, none.")] = "full",
     workers: Annotated[int, typer.Option(min=0, help="Programs that run at once; 0 is one per core.")] = 0,
@@ -51,6 +53,8 @@ def judges(
         mbpp=_file(mbpp, "--mbpp"),
         mutants=mutants,
         hostile=tuple(_folder(folder) for folder in hostile or ()),
+        copies=copies,
+        rounds=rounds,
         seed=seed,
     )
     names = _sections(only, bench)

@@ -1,6 +1,7 @@
 """MBPP as problems: a sentence, a first assert that the model is shown, and further asserts that stay hidden.
 
-All asserts together are the suite `base`, as in MBPP's own scoring. Both published forms are read: the full one (the
+All asserts together are the suite `base`, as in MBPP's own scoring. That runs code and asserts in one namespace, so an
+assert may name a module that only the reference imports; here such an import becomes part of the asserts' setup. Both published forms are read: the full one (the
 statement is `text`, with `test_setup_code`) and the sanitized one (`prompt`, with `test_imports`).
 """
 
@@ -55,6 +56,7 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
         name = _entry_point(code, asserts)
         first = "\n".join(part for part in (*_borrowed_imports(code, asserts), first) if part)
         ast.parse(first)
+        first = "\n".join(filter(None, [*_imports(code, asserts), first]))
     except (SyntaxError, ValueError, RecursionError) as error:
         faults.add(line.number, f"code or tests are no Python: {error}")
         return None
@@ -107,3 +109,15 @@ def _entry_point(code: str, asserts: Sequence[str]) -> str | None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
                 return node.func.id
     return None
+
+
+def _imports(code: str, asserts: Sequence[str]) -> list[str]:
+    """The reference's imports of modules that the asserts name."""
+    named = {node.id for text in asserts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    return [
+        f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")
+        for node in ast.parse(code).body
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if (alias.asname or alias.name.partition(".")[0]) in named
+    ]

@@ -10,19 +10,25 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import logging
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import Field, model_validator
 
 from leafwise.benchmarks import plus_inside
 from leafwise.benchmarks.contracts import Problem, Suite
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.problem_lines import Faults, Line, kind_of, read_lines
 from leafwise.runtime.contracts import Contract
+from leafwise.runtime.errors import UsageError
 from leafwise.runtime.paths import cache_dir, write_whole
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Check, Limits, Program, Status
+
+_log = logging.getLogger(__name__)
 
 LEAST_CPU_SECONDS = 10.0
 """CPU time for a problem's further tests, at least."""
@@ -34,13 +40,20 @@ _HINT = "EvalPlus's HumanEvalPlus.jsonl.gz: lines have task_id, prompt, canonica
 _INSIDE = inspect.getsource(plus_inside).replace("from __future__ import annotations\n", "")
 _SLOWEST = Limits(cpu_seconds=120, wall_seconds=600, memory_mb=4096, output_chars=64_000_000)
 _RECORD = """
-def _record(function, cases):
-    import json, sys, time
-    started, found = time.process_time(), []
-    for values in cases:
-        found.append(function(*values))
-    seconds = time.process_time() - started
-    sys.stdout.write(json.dumps({"seconds": seconds, "results": as_text(found)}))
+def _record(function, parts, atol):
+    import sys, time
+    seconds = 0.0
+
+    def timed(*values):
+        nonlocal seconds
+        started = time.process_time()
+        result = function(*values)
+        seconds += time.process_time() - started
+        return result
+
+    sys.set_int_max_str_digits(0)
+    results = results_of(timed, parts, atol)
+    sys.stdout.write(json.dumps({"seconds": seconds, "results": results, "sha256": digest(results)}))
     sys.stdout.flush()
 """
 
@@ -49,9 +62,17 @@ class Expected(Contract):
     """What the reference gives for the inputs of a suite: kept on disk."""
 
     results: str
-    """A list with one value per input, as `plus_inside.as_text` writes it."""
-    seconds: float
-    """CPU time that it took for all."""
+    """A list with one entry per input, as `plus_inside.results_of` writes it."""
+    seconds: float = Field(ge=0, lt=math.inf)
+    """CPU time that the reference took for all."""
+    sha256: str
+    """Of `results`, so that a damaged file is noticed."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if plus_inside.digest(self.results) != self.sha256:
+            raise ValueError("the results are damaged")
+        return self
 
 
 def attach_plus(problems: tuple[Problem, ...], path: Path) -> tuple[Problem, ...]:
@@ -91,7 +112,7 @@ def _suite(line: Line, entry_point: str, faults: Faults) -> Suite | None:
     oracle = "find_zero" if line.data["task_id"] == "HumanEval/32" else ""
     rest = f"INPUTS = {json.dumps(inputs)!r}\nATOL = {float(atol)!r}\nORACLE = {oracle!r}\n"
     reference = f"{texts[0]}{texts[1]}\n{_INSIDE}\n{_RECORD}\n{rest}"
-    reference += f"import json\n_record({entry_point}, [values for part in json.loads(INPUTS) for values in part])\n"
+    reference += f"_record({entry_point}, json.loads(INPUTS), ATOL)\n"
     return Suite(
         name="plus",
         setup=f"{_INSIDE}\n{rest}",
@@ -145,18 +166,25 @@ def _filled(task_id: str, suite: Suite, sandbox: Sandbox) -> Suite:
 
 def _expected(task_id: str, recorder: str, sandbox: Sandbox) -> Expected:
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    digest = hashlib.sha256(f"{python}\n{recorder}".encode()).hexdigest()
-    folder = cache_dir() / "plus"
-    path = folder / f"{digest[:32]}.json"
+    name = hashlib.sha256(f"{python}\n{recorder}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    try:
+        folder = cache_dir() / "plus"
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except (UsageError, OSError) as error:
+        _log.warning("results of HumanEval+'s references are not kept for the next time: %s", error)
+        return _record(task_id, recorder, sandbox)
+    path = folder / f"{name}.json"
     try:
         return Expected.model_validate_json(path.read_bytes())
-    except (OSError, ValueError):  # not there yet, or damaged
+    except FileNotFoundError:
+        expected = _record(task_id, recorder, sandbox)
+    except (OSError, ValueError) as error:
+        _log.warning("%s cannot be used and is made anew: %s", path, str(error).partition("\n")[0])
         expected = _record(task_id, recorder, sandbox)
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
         write_whole(path, expected.model_dump_json().encode(), private=True)
     except OSError as error:
-        raise BenchmarkError(f"cannot keep {path}: {error.strerror}", "make room in the cache directory") from error
+        _log.warning("results of HumanEval+'s references are not kept for the next time: %s", error)
     return expected
 
 

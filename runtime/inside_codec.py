@@ -34,9 +34,9 @@ Tree = Any
 """A JSON value."""
 
 MAX_DEPTH = 200
-MAX_TEXT = 4_000_000
+MAX_TEXT = 8_000_000
 """Longest string in characters, bytes and array in bytes, integer in hexadecimal digits."""
-MAX_NODES = 1_000_000
+MAX_NODES = 1 << 20
 """Most values inside one value, itself and elements of arrays included: about a second of work for both sides."""
 _LOWEST, _HIGHEST = -(1 << 62), 1 << 62
 _LEAST, _MOST = float("-inf"), float("inf")
