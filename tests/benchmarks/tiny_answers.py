@@ -6,15 +6,18 @@ from collections.abc import Iterable
 
 from leafwise.benchmarks.contracts import Judgement, Problem, Suite
 from leafwise.benchmarks.judge import Answer
+from leafwise.benchmarks.plus_inside import digest
+from leafwise.benchmarks.problems_plus import Expected
 from leafwise.runtime.sandbox_contracts import Check
 
+_RESULTS = "[2, 'aa']"
 _BASE = Suite(name="base", setup="", checks=(Check(code="assert double(2) == 4"),), cpu_seconds=1.0)
 _PLUS = Suite(
     name="plus",
     setup="",
     checks=(Check(code="assert repr([double(1), double('a')]) == EXPECTED"),),
     cpu_seconds=1.0,
-    recorder="""print('{"seconds": 0.1, "results": "[2, \\'aa\\']"}')""",
+    recorder=f"print({Expected(results=_RESULTS, seconds=0.1, sha256=digest(_RESULTS)).model_dump_json()!r})",
 )
 RIGHT = "def double(x):\n    return x + x\n"
 
