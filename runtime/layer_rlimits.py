@@ -63,8 +63,8 @@ class ResourceLimits:
             resource.RLIMIT_NPROC: limits["processes"] + self._task_slack,
         }
         if self._cpu:
-            # A backstop for when the zygote is gone. The kernel holds it against time that it counts in ticks, which on
-            # a busy machine runs ahead of the clock that the zygote reads: with less room it kills first, with no reason.
+            # A backstop for when the zygote is gone. The kernel seems to count in ticks here, which on a busy machine
+            # run ahead of the clock that the zygote reads: with less room it kills first, and gives no reason.
             values[resource.RLIMIT_CPU] = math.ceil(1.5 * limits["cpu_seconds"]) + 1
         return values
 

@@ -69,7 +69,7 @@ def test_a_file_in_humanevals_form(tmp_path: Path) -> None:
     assert changed != one.problems
 
 
-BAD_OWN: list[tuple[list[object], str]] = [
+BAD_OWN: list[tuple[Any, str]] = [
     *[([without(OWN, field)], f"line 1: no '{field}'") for field in OWN],
     *[([{**OWN, field: 3}], f"line 1: '{field}' is a number, not text") for field in OWN],
     ([{**OWN, "prompt": " "}], "line 1: 'prompt' is empty"),
@@ -173,7 +173,7 @@ def test_asserts_may_name_modules_that_the_reference_imports(
     assert found.suites[0].setup == found.visible_setup == setup
 
 
-BAD_MBPP: list[tuple[list[object], str]] = [
+BAD_MBPP: list[tuple[Any, str]] = [
     *[([without(MBPP, field)], f"line 1: no '{field}'") for field in ("task_id", "text", "code", "test_list")],
     ([{**MBPP, "task_id": "7"}], "line 1: 'task_id' is text, not an integer"),
     ([{**MBPP, "task_id": True}], "line 1: 'task_id' is true or false, not an integer"),

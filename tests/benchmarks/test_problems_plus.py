@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import logging
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leafwise.benchmarks import plus_inside
 from leafwise.benchmarks.contracts import Problem
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.humaneval import humaneval_lines
@@ -354,8 +357,6 @@ def test_a_reference_that_fails_is_an_error(tmp_path: Path, sandbox: Sandbox) ->
 
 def scripted(seconds: float = 0.1) -> ScriptedSandbox:
     """Gives the reference's results without running it, as often as it is asked."""
-    import hashlib
-
     results = "[[1], [5]]"
     expected = {"seconds": seconds, "results": results, "sha256": hashlib.sha256(results.encode()).hexdigest()}
     verdict = Verdict(status=Status.PASSED, output=json.dumps(expected), level=SandboxLevel.SCRIPTED)
@@ -377,6 +378,18 @@ def test_results_are_computed_once(cache: Path, tmp_path: Path) -> None:
     other = plus_of("HumanEval/53", tmp_path, "    return x + y\n", [[0, 1], [2, 4]])
     with_expected(other, runner)
     assert len(runner.programs) == 2
+
+
+def test_writers_at_the_same_time_do_no_harm(cache: Path, tmp_path: Path) -> None:
+    problem = plus_of("HumanEval/53", tmp_path, "    return x + y\n", [[0, 1], [2, 3]])
+    runner = scripted()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: with_expected(problem, runner), range(40)))
+    assert found == [found[0]] * 40
+    assert [path.suffix for path in cache.iterdir()] == [".json"]
+    computed = len(runner.programs)
+    assert with_expected(problem, runner) == found[0]
+    assert len(runner.programs) == computed
 
 
 @pytest.mark.parametrize(
@@ -426,8 +439,6 @@ def test_slow_references_give_answers_more_time(cache: Path, tmp_path: Path, sec
 
 
 def test_no_name_of_ours_hides_a_function_that_is_asked_for() -> None:
-    from leafwise.benchmarks import plus_inside
-
     assert not {problem.entry_point for problem in read_problem_set("humaneval").problems} & {*vars(plus_inside)}
 
 
