@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from test_journal import files_up_to
 
+from leafwise.benchmarks.contracts import Judgement
+from leafwise.benchmarks.journal import Journal
 from leafwise.benchmarks.problems import read_problem_set
 from leafwise.runtime.cli import main
 
@@ -112,9 +114,18 @@ def test_a_changed_answer_is_judged_again(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.sandbox
-def test_a_full_disk_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     samples, out = write(tmp_path / "s.jsonl"), tmp_path / "v.jsonl"
-    with files_up_to(1500):
+    append = Journal.append
+
+    def on_a_full_disk(journal: Journal[Judgement], verdict: Judgement) -> None:
+        with files_up_to(1500):  # only here: the sandbox's own files in memory count too
+            append(journal, verdict)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", on_a_full_disk)
         assert judge(samples, "--out", out) == 2
     assert "cannot write" in capsys.readouterr().err
     assert 0 < len(outcomes(out)) < 20
