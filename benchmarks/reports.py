@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from leafwise.benchmarks.contracts import Judgement, Manifest, Sample
 from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.journal import read_journal
+from leafwise.benchmarks.manifest import read_manifest
 from leafwise.benchmarks.report_html import Key, render_html
 from leafwise.benchmarks.report_md import render_md
 from leafwise.benchmarks.summary import summarize
 from leafwise.benchmarks.summary_contracts import Summary
 from leafwise.benchmarks.traces import Trace, read_trace, trace_path
-from leafwise.runtime.contracts import Contract
 from leafwise.runtime.paths import write_whole
-
-_C = TypeVar("_C", bound=Contract)
 
 
 def report_run(directory: Path) -> Summary:
@@ -27,9 +23,10 @@ def report_run(directory: Path) -> Summary:
     Raises:
         BenchmarkError: a file is missing or damaged, or a report cannot be written.
     """
-    manifest = _manifest(directory / "manifest.json")
-    samples = _lines(directory / "samples.jsonl", Sample)
-    summary = summarize(manifest, samples, _lines(directory / "verdicts.jsonl", Judgement))
+    manifest = read_manifest(directory / "manifest.json")
+    samples = read_journal(directory / "samples.jsonl", Sample)
+    verdicts = directory / "verdicts.jsonl"  # a run that was never judged has none
+    summary = summarize(manifest, samples, read_journal(verdicts, Judgement) if verdicts.exists() else ())
     write_reports(directory, manifest, summary, samples)
     return summary
 
@@ -68,41 +65,3 @@ def read_traces(directory: Path, samples: Sequence[Sample]) -> dict[Key, Trace]:
         if trace is not None:
             found[sample.key] = trace
     return found
-
-
-def _manifest(path: Path) -> Manifest:
-    try:
-        return Manifest.model_validate_json(_text(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BenchmarkError(
-            f"{path} is not a manifest: {'.'.join(map(str, first['loc']))}: {first['msg']}", "run the benchmark again"
-        ) from error
-
-
-def _lines(path: Path, kind: type[_C]) -> list[_C]:
-    """A file's lines; a run that was never judged has no verdicts yet."""
-    if kind is Judgement and not path.exists():
-        return []
-    found = []
-    for number, line in enumerate(_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(kind.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "JSON"
-            raise BenchmarkError(f"{path}, line {number}: {where}: {first['msg']}", "repair or delete it") from error
-    return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BenchmarkError(
-            f"cannot read {path}: {error.strerror}", "name the directory that `leafwise bench humaneval --out` wrote"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise BenchmarkError(f"{path} is not UTF-8 text", "it is damaged, or another program's") from error

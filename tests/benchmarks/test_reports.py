@@ -111,8 +111,8 @@ def test_an_incomplete_run_says_so_first(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         ("samples.jsonl", '{"task_id": 1}\n', "line 1"),
-        ("verdicts.jsonl", "\n{broken", "line 2"),
-        ("manifest.json", "{}", "not a manifest"),
+        ("verdicts.jsonl", "{broken\n", "line 1"),
+        ("manifest.json", "{}", "no manifest"),
         ("manifest.json", None, "cannot read"),
     ],
 )
