@@ -79,12 +79,12 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
 def _borrowed_imports(code: str, asserts: Sequence[str]) -> list[str]:
     """The reference's imports of names that the asserts use: MBPP runs them among the names of the reference."""
     used = {node.id for text in asserts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-    imports = [node for node in ast.parse(code).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return [
-        ast.unparse(node)
-        for node in imports
-        if used & {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    ]
+    borrowed = []
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [alias for alias in node.names if (alias.asname or alias.name).partition(".")[0] in used]
+            borrowed += [ast.unparse(node)] if node.names else []
+    return borrowed
 
 
 def _texts(line: Line, field: str, faults: Faults, *, needed: bool) -> list[str] | None:
