@@ -47,8 +47,8 @@ def generate(job: Job, engine: Engine, sandbox: Sandbox, stop: threading.Event |
         arm=job.arm.name,
         sample=job.sample,
         fingerprint=job.arm.fingerprint,
-        solution=answer.code,
-        raw=raw,
+        solution=writable(answer.code),
+        raw=writable(raw),
         rule=rule,
         cut=cut,
         status=answer.status,
@@ -65,6 +65,11 @@ def generate(job: Job, engine: Engine, sandbox: Sandbox, stop: threading.Event |
         finished=time.time(),
     )
     return Generated(sample=sample, events=events)
+
+
+def writable(text: str) -> str:
+    """The text as it can be written in UTF-8: a server may send halves of characters."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _source_of(answer: Answer, events: tuple[Event, ...]) -> tuple[str, str, bool]:
