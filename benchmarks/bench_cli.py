@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leafwise.benchmarks.engine_bench_cli import engine
-from leafwise.benchmarks.evaluation_cli import humaneval
+from leafwise.benchmarks.evaluation_cli import chosen_strategies, humaneval
 from leafwise.benchmarks.humaneval_report_cli import report
 from leafwise.benchmarks.judge_cli import judge
 from leafwise.benchmarks.judges_bench_cli import judges
 from leafwise.benchmarks.sandbox_bench_cli import sandbox
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import ModelName, engine_options
-from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.smoke import SmokeResult
@@ -56,14 +55,11 @@ def smoke(
     from rich.console import Console
     from rich.progress import Progress
 
-    from leafwise.agents.contracts import Strategy
     from leafwise.benchmarks.smoke import run_smoke, smoke_tasks
     from leafwise.runtime.opening import open_engine
     from leafwise.runtime.sandbox import open_sandbox
 
-    wanted = [name.strip() for name in strategies.split(",")]
-    if unknown := set(wanted) - set(get_args(Strategy)):
-        raise UsageError(f"no strategy {', '.join(sorted(unknown))}", f"there are {', '.join(get_args(Strategy))}")
+    wanted = chosen_strategies(strategies)
     errors = Console(stderr=True)
     with (
         closing(open_engine(model, engine_options())) as engine,
@@ -71,7 +67,7 @@ def smoke(
         Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar,
     ):
         job = bar.add_task("smoke", total=len(wanted) * len(smoke_tasks()))
-        results = run_smoke(engine, box, cast(list[Strategy], wanted), seed=seed, done=lambda _: bar.advance(job))
+        results = run_smoke(engine, box, wanted, seed=seed, done=lambda _: bar.advance(job))
     if as_json:
         print(json.dumps([result.model_dump(mode="json") for result in results], indent=2))
     else:

@@ -1,4 +1,4 @@
-"""Data sets as a command line names them."""
+"""What the commands that score have in common: data sets and sandbox levels as a command line names them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import ProblemSet
+    from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 DATASET_HELP = "humaneval, mbpp FILE (or mbpp:FILE), or a JSONL file in HumanEval's form."
 """What `--dataset` takes."""
@@ -40,3 +42,18 @@ def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None =
     if not path.is_file():
         raise BenchmarkError(f"there is no data set {dataset!r}, and no such file", f"there are: {DATASET_HELP}")
     return read_problem_set(path.name.split(".")[0] or path.name, path, plus)
+
+
+def scoring_level(name: str) -> SandboxLevel | None:
+    """The sandbox level that answers are run at; None, the best that works here, where none is named.
+
+    Raises:
+        UsageError: there is no such level, or it is no sandbox.
+    """
+    from leafwise.benchmarks.sandbox_bench_cli import sandbox_level
+    from leafwise.runtime.sandbox_contracts import SandboxLevel
+
+    level = sandbox_level(name) if name else None
+    if level is SandboxLevel.NONE:
+        raise UsageError("answers are never judged without a sandbox", "use --level full or --level landlock")
+    return level

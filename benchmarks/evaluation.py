@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Self
 
 from leafwise.agents.contracts import Task
-from leafwise.benchmarks.contracts import Arm, Generated, Job, Judgement, Manifest, Problem, Sample
+from leafwise.benchmarks.contracts import Arm, Generated, Job, Judgement, Manifest, ProblemSet, Sample
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.executors import Executor, Outcome
 from leafwise.benchmarks.journal import Journal
-from leafwise.benchmarks.judge import Answer, key_of
+from leafwise.benchmarks.judge import Answer
 from leafwise.benchmarks.manifest import merged, read_manifest, write_manifest
+from leafwise.benchmarks.sample_judging import valid_verdicts
 from leafwise.benchmarks.traces import trace_path, write_trace
 
-MANIFEST, SAMPLES, VERDICTS, TRACES = "manifest.json", "samples.jsonl", "verdicts.jsonl", "traces"
+MANIFEST, SAMPLES, VERDICTS = "manifest.json", "samples.jsonl", "verdicts.jsonl"
 _SHORTEST_BUDGET = 16
 Judge = Callable[[Sequence[Answer]], Iterator[Judgement]]
 """Gives the judgements of answers, in any order."""
@@ -121,40 +122,19 @@ class Evaluation:
 
     # --- judging ---------------------------------------------------------------------------------------------------
 
-    def judge(
-        self,
-        problems: Sequence[Problem],
-        judge: Judge,
-        told: Callable[[Judgement], None] = lambda _: None,
-    ) -> list[Judgement]:
+    def judge(self, problems: ProblemSet, judge: Judge) -> None:
         """Judge every sample that has no valid verdict yet.
 
         Args:
-            problems: all of the data set.
+            problems: the data set.
             judge: where it is done.
-            told: each verdict that is there, old ones too.
-
-        Returns:
-            The verdicts on all samples, in their order.
 
         Raises:
             SandboxError: the sandbox failed; the verdicts so far are kept.
         """
-        known = {problem.id: problem for problem in problems}
-        verdicts = {(v.arm, v.task_id, v.sample): v for v in self._verdicts.found}
-        found: dict[tuple[str, str, int], Judgement] = {}
-        todo = []
-        for key, sample in self.samples.items():
-            verdict = verdicts.get(key)
-            if verdict is not None and verdict.key == key_of(known[sample.task_id], sample.solution):
-                found[key] = verdict
-                told(verdict)
-            else:
-                todo.append(
-                    Answer(task_id=sample.task_id, arm=sample.arm, sample=sample.sample, module=sample.solution)
-                )
-        for verdict in judge(todo):
+        answers = [
+            Answer(task_id=s.task_id, arm=s.arm, sample=s.sample, module=s.solution) for s in self.samples.values()
+        ]
+        valid = valid_verdicts(problems, answers, self._verdicts.found, None)
+        for verdict in judge([answer for place, answer in enumerate(answers) if place not in valid]):
             self._verdicts.append(verdict)
-            found[verdict.arm, verdict.task_id, verdict.sample] = verdict
-            told(verdict)
-        return [found[key] for key in self.samples]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set
+from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level
 from leafwise.runtime.engine_cli import Context, Deterministic, InProcess, KVTypeName, Threads, engine_options
 from leafwise.runtime.errors import UsageError
 
@@ -78,12 +78,12 @@ def humaneval(
         problems,
         choose_tasks(problems, tasks, limit),
         list(dict.fromkeys(model or ["smollm2-135m"])),
-        _strategies(strategies),
+        chosen_strategies(strategies),
         settings,
         options,
         samples,
     )
-    where = _Where(options, _level(level), parallel, processes, ray, ray_workers)
+    where = _Where(options, scoring_level(level), parallel, processes, ray, ray_workers)
     summary = _run(out, manifest, problems, where, resume=resume)
     _tell(summary, out, as_json=as_json)
     return 0
@@ -157,7 +157,7 @@ def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, 
                 raise
             view.say("judging")
             with where.open_judge(problems) as judge:
-                run.judge(problems.problems, judge)
+                run.judge(problems, judge)
             view.say("writing the reports")
             summary = report_run(out)
     if errors:
@@ -179,7 +179,12 @@ def _tell(summary: Summary, out: Path, *, as_json: bool) -> None:
     print(out / "report.html")
 
 
-def _strategies(names: str) -> list[Strategy]:
+def chosen_strategies(names: str) -> list[Strategy]:
+    """What an option names, separated by commas, each once.
+
+    Raises:
+        UsageError: there is no such strategy.
+    """
     from leafwise.agents.contracts import Strategy
 
     wanted = [name.strip() for name in names.split(",")]
@@ -187,9 +192,3 @@ def _strategies(names: str) -> list[Strategy]:
     if unknown := [name for name in wanted if name not in known]:
         raise UsageError(f"no strategy {', '.join(unknown)}", f"there are {', '.join(known)}")
     return cast("list[Strategy]", list(dict.fromkeys(wanted)))
-
-
-def _level(name: str) -> SandboxLevel | None:
-    from leafwise.benchmarks.sandbox_bench_cli import sandbox_level
-
-    return sandbox_level(name) if name else None

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.report_cli import refuse_missing_folder
-from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import Judgement, ProblemSet
@@ -29,7 +29,7 @@ _STDOUT = Path("-")
 def judge(
     samples: Annotated[Path, typer.Argument(help="Answers, as JSON lines (.jsonl, .gz).")],
     file: Annotated[Path | None, typer.Argument(help="The data set's file, for --dataset mbpp.")] = None,
-    dataset: Annotated[str, typer.Option(help="humaneval, mbpp, or a JSONL file in HumanEval's form.")] = "humaneval",
+    dataset: Annotated[str, typer.Option(help=DATASET_HELP)] = "humaneval",
     plus: Annotated[Path | None, typer.Option(help="HumanEvalPlus.jsonl.gz: judge by HumanEval+ too.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write counts and verdicts; - prints them.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep each verdict in this file as it comes.")] = None,
@@ -43,7 +43,6 @@ def judge(
     are. The last line that is printed is `N/M passed`; with --plus it counts what passes both suites, and a line
     `base N/M passed` comes before it. With `--json -` only JSON is printed.
     """
-    from leafwise.benchmarks.data_sets_cli import open_problem_set
     from leafwise.benchmarks.sample_files import read_samples
 
     _refuse_places(samples, file, plus, json_file, out, resume=resume)
@@ -93,14 +92,9 @@ def _opened(out: Path | None) -> Iterator[Journal[Judgement] | None]:
 
 @contextmanager
 def _sandbox(level: str, workers: int) -> Iterator[ProcessSandbox]:
-    from leafwise.benchmarks.sandbox_bench_cli import sandbox_level
     from leafwise.runtime.sandbox import open_sandbox
-    from leafwise.runtime.sandbox_contracts import SandboxLevel
 
-    wanted = sandbox_level(level) if level else None
-    if wanted is SandboxLevel.NONE:
-        raise UsageError("answers are never judged without a sandbox", "use --level full or --level landlock")
-    with open_sandbox(wanted, workers=workers) as sandbox:
+    with open_sandbox(scoring_level(level), workers=workers) as sandbox:
         yield sandbox
 
 
@@ -122,7 +116,7 @@ def _judge(
     times = [time.perf_counter()]
     check_environment(problems, sandbox)
     times.append(time.perf_counter())
-    valid = valid_verdicts(problems, answers, journal.found if journal else (), sandbox)
+    valid = valid_verdicts(problems, answers, journal.found if journal else (), sandbox.level)
     with _interruptible(journal), _progress(len(answers), len(valid)) as advance:
         found = judge_answers(problems, answers, sandbox, valid=valid, journal=journal, advance=advance)
     times.append(time.perf_counter())

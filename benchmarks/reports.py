@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leafwise.benchmarks.contracts import Judgement, Manifest, Sample
 from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.evaluation import MANIFEST, SAMPLES, VERDICTS
 from leafwise.benchmarks.journal import read_journal
 from leafwise.benchmarks.manifest import read_manifest
 from leafwise.benchmarks.report_html import Key, render_html
@@ -23,9 +24,9 @@ def report_run(directory: Path) -> Summary:
     Raises:
         BenchmarkError: a file is missing or damaged, or a report cannot be written.
     """
-    manifest = read_manifest(directory / "manifest.json")
-    samples = read_journal(directory / "samples.jsonl", Sample)
-    verdicts = directory / "verdicts.jsonl"  # a run that was never judged has none
+    manifest = read_manifest(directory / MANIFEST)
+    samples = read_journal(directory / SAMPLES, Sample)
+    verdicts = directory / VERDICTS  # a run that was never judged has none
     summary = summarize(manifest, samples, read_journal(verdicts, Judgement) if verdicts.exists() else ())
     write_reports(directory, manifest, summary, samples)
     return summary

@@ -8,10 +8,11 @@ from leafwise.benchmarks.contracts import Judgement, ProblemSet
 from leafwise.benchmarks.journal import Journal
 from leafwise.benchmarks.judge import Answer, judge_samples, key_of
 from leafwise.runtime.sandbox import Sandbox
+from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 
 def valid_verdicts(
-    problems: ProblemSet, answers: Sequence[Answer], found: Sequence[Judgement], sandbox: Sandbox
+    problems: ProblemSet, answers: Sequence[Answer], found: Sequence[Judgement], level: SandboxLevel | None
 ) -> dict[int, Judgement]:
     """Which of the verdicts that were found still hold: for the same module, tests, limits and sandbox level.
 
@@ -19,13 +20,13 @@ def valid_verdicts(
         problems: the data set.
         answers: what has to be judged.
         found: verdicts of before; where a sample has several the last counts.
-        sandbox: would judge the others.
+        level: would judge the others; None where it is not known before, and any will do.
 
     Returns:
         Verdicts by the answer's place in `answers`.
     """
     known = {problem.id: problem for problem in problems.problems}
-    last = {(v.arm, v.task_id, v.sample): v for v in found if v.level is sandbox.level}
+    last = {(v.arm, v.task_id, v.sample): v for v in found if level in (None, v.level)}
     valid: dict[int, Judgement] = {}
     for place, answer in enumerate(answers):
         verdict = last.get(_name(answer))

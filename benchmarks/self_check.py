@@ -6,9 +6,9 @@ import contextlib
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 
+from leafwise.benchmarks.code_hash import code_identity
 from leafwise.benchmarks.contracts import Judgement, Problem, ProblemSet, Suite
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.judge import Answer, judge_samples
@@ -144,18 +144,12 @@ def _only(problem: Problem, name: str) -> Problem:
 
 def _mark(problems: ProblemSet, sandbox: Sandbox) -> Path | None:
     """The file with the id of the boot in which the references passed; None without a cache directory."""
-    digest = hashlib.sha256(f"{problems.sha256} {sandbox.level.value} {_python()}".encode())
-    for package in ("leafwise.runtime", "leafwise.benchmarks"):
-        for path in sorted(Path(str(resources.files(package))).glob("*.py")):
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    facts = f"{problems.sha256} {sandbox.level.value} {sys.executable} {sys.version} {code_identity()}"
+    digest = hashlib.sha256(facts.encode())
     try:
         return cache_dir() / f"references-passed-{digest.hexdigest()[:32]}"
     except UsageError:
         return None
-
-
-def _python() -> str:
-    return f"{sys.executable} {sys.version}"
 
 
 def _remembered(mark: Path | None) -> bool:
@@ -167,4 +161,4 @@ def _remembered(mark: Path | None) -> bool:
 
 def _remember(mark: Path) -> None:
     with contextlib.suppress(OSError):  # without a cache the next run just checks again
-        write_whole(mark, _BOOT.read_bytes())
+        write_whole(mark, _BOOT.read_bytes(), private=True)
