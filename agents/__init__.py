@@ -1,7 +1,8 @@
 """The team: task, problem tree, roles, workflow, selection, and `solve`."""
 
-from leafwise.agents.contracts import Answer, AnswerStatus, Candidate, Event, EventKind, Evidence, Node, Settings, Task
+from leafwise.agents.contracts import Answer, AnswerStatus, Candidate, Event, EventKind, Evidence, Node, Task
 from leafwise.agents.errors import AgentError, RunError, RunInterrupted, TaskError
+from leafwise.agents.settings import Settings
 from leafwise.agents.solve import Options, Run, asolve, read_inputs, resume, solve, start
 
 __all__ = [

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from leafwise.agents import roles
-from leafwise.agents.contracts import Candidate, EventKind, Evidence, Origin, Settings, Spec
+from leafwise.agents.contracts import Candidate, EventKind, Evidence, Origin, Spec
 from leafwise.agents.inputs import generate_inputs
 from leafwise.agents.policy import settles
 from leafwise.agents.selection import agreement, best
+from leafwise.agents.settings import Settings
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.sandbox_contracts import Check
 

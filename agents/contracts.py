@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from leafwise.agents.settings import Strategy
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox_contracts import Check, SandboxLevel
 
-Strategy = Literal["direct", "resample", "guided"]
 EndedBy = Literal["done", "tokens", "time"]
 Origin = Literal["draft", "leaf", "compose", "repair"]
 
@@ -175,45 +175,6 @@ class Spent(Contract):
     def __add__(self, other: Spent) -> Spent:
         """Field-wise sum."""
         return Spent(**{name: getattr(self, name) + getattr(other, name) for name in Spent.model_fields})
-
-
-class Settings(Contract):
-    """The team's knobs. The paper does not publish its own: these are ours."""
-
-    strategy: Strategy = "guided"
-    """`direct`: one answer. `resample`: direct answers until the tokens are spent, and the best by the visible
-    examples. `guided`: draft, decompose, leaves, compose, critique, repair, select.
-    """
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    """All sampling derives from it."""
-    max_tokens: int = Field(default=12_000, ge=16)
-    """Most generated tokens of the whole run; it then ends with the best answer so far."""
-    time_limit: float | None = Field(default=None, gt=0)
-    """Most seconds of the whole run; it then ends with the best answer so far."""
-    answer_tokens: int = Field(default=384, ge=16)
-    """Most tokens of one answer of the model."""
-    drafts: int = Field(default=6, ge=1, le=64)
-    """Direct candidates of `guided`."""
-    greedy_draft: bool = True
-    """Whether the first draft takes the most likely tokens; otherwise it is sampled like the others."""
-    leaf_samples: int = Field(default=4, ge=1, le=64)
-    """Candidates per leaf and per composition."""
-    plans: int = Field(default=3, ge=1, le=16)
-    """Plans asked for per node; the one with most usable stubs is taken."""
-    max_depth: int = Field(default=2, ge=1, le=5)
-    """Levels of the problem tree below the root."""
-    max_breadth: int = Field(default=4, ge=1, le=16)
-    """Children per node."""
-    repair_rounds: int = Field(default=2, ge=0, le=8)
-    """Rounds of critique and repair; they end early when nothing improves."""
-    generated_checks: int = Field(default=4, ge=0, le=32)
-    """Checks kept of what the tester writes, per node."""
-    inputs: int = Field(default=16, ge=0, le=256)
-    """Generated inputs on which candidates are compared, per node."""
-    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
-    """Of every sample but the greedy draft."""
-    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
-    """Of every sample but the greedy draft."""
 
 
 class EventKind(StrEnum):

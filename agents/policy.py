@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from leafwise.agents.contracts import ROOT, Node, NodeState, Settings
+from leafwise.agents.contracts import ROOT, Node, NodeState
+from leafwise.agents.settings import Settings
 
 _MOST_ROUNDS = 64
 """Rounds of drafts of `resample`, whose end is the token budget: a model that says next to nothing never gets there."""
@@ -68,9 +69,9 @@ def next_actions(now: Situation) -> tuple[Action, ...]:
     """What to do next; never empty: `SELECT` ends the run."""
     if now.exhausted:
         return (Action(Step.SELECT),)
-    if now.drafts < {"direct": 1, "resample": _MOST_ROUNDS, "guided": 1}[now.settings.strategy]:
+    if now.drafts < {"direct": 1, "resample": _MOST_ROUNDS, "paper": 1, "guided": 1}[now.settings.strategy]:
         return (Action(Step.DRAFT),)
-    if now.settings.strategy != "guided" or is_easy(now):
+    if now.settings.strategy in ("direct", "resample") or is_easy(now):
         return (Action(Step.SELECT),)
     return _grow(now) or _finish(now)
 

@@ -14,8 +14,9 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from leafwise.agents.contracts import Event, EventKind, Settings, Task
+from leafwise.agents.contracts import Event, EventKind, Task
 from leafwise.agents.errors import RunError
+from leafwise.agents.settings import Settings
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.paths import state_dir
 

@@ -10,9 +10,10 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import IO
 
-from leafwise.agents.contracts import Answer, Event, EventKind, Settings, Task
+from leafwise.agents.contracts import Answer, Event, EventKind, Task
 from leafwise.agents.errors import RunError, RunInterrupted
 from leafwise.agents.runs import StoredRun, TraceWriter
+from leafwise.agents.settings import Settings
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from leafwise.agents.contracts import Answer, Event, Settings, Task
+from leafwise.agents.contracts import Answer, Event, Task
 from leafwise.agents.reading import find_name, find_signature, read_task
 from leafwise.agents.runs import StoredRun, create_run, load_run
 from leafwise.agents.session import Session, Tools
+from leafwise.agents.settings import Settings
 from leafwise.agents.tests_file import read_tests_file
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions

@@ -55,8 +55,11 @@ def solve(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the task from a file.")] = None,
     model: ModelName = "smollm2-135m",
     strategy: Annotated[
-        Literal["direct", "resample", "guided"],
-        typer.Option(help="One greedy answer, direct answers until the tokens are spent, or the guided team."),
+        str,
+        typer.Option(
+            help="direct (one greedy answer), resample (until the tokens are spent), paper (the published method),"
+            " guided (the default team), or guided-no-PART (without gate, decompose, critic, tester, consensus, repair)."
+        ),
     ] = "guided",
     example: Annotated[
         list[str] | None, typer.Option("--example", "-e", help="A visible example, such as 'f(2) == 4'; repeatable.")
@@ -94,9 +97,10 @@ def solve(
     Prints the code on standard output, and what was checked and what was not on standard error. Exit status: 0 checked
     and passed; 1 a best effort that failed or could not be checked; 2 usage or environment error; 130 interrupted.
     """
-    from leafwise.agents.contracts import Settings
+    from leafwise.agents.settings import Settings
     from leafwise.agents.solve import read_inputs, start
     from leafwise.agents.solve import resume as go_on
+    from leafwise.agents.strategies import with_strategy
     from leafwise.runtime.sandbox_contracts import SandboxLevel
 
     check_out(out, force=force)
@@ -108,7 +112,7 @@ def solve(
         return _show(
             go_on(resume, model=chosen, engine=engine, sandbox=level, trace=trace), out, as_json=as_json, quiet=quiet
         )
-    settings = Settings(strategy=strategy, seed=seed, max_tokens=max_tokens, time_limit=time_limit)
+    settings = with_strategy(Settings(seed=seed, max_tokens=max_tokens, time_limit=time_limit), strategy)
     inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or ())
     run = start(inputs, model=model, engine=engine, settings=settings, sandbox=level, store=True, trace=trace)
     return _show(run, out, as_json=as_json, quiet=quiet)

@@ -18,7 +18,6 @@ from leafwise.agents.contracts import (
     Node,
     NodeState,
     Plan,
-    Settings,
     Spec,
     Spent,
     Task,
@@ -27,6 +26,7 @@ from leafwise.agents.extract import Extraction
 from leafwise.agents.plans import assemble, implied_stubs
 from leafwise.agents.policy import Situation, Step
 from leafwise.agents.selection import agreement, best, rank
+from leafwise.agents.settings import Settings
 from leafwise.agents.statement import describe
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.sandbox_contracts import Check
@@ -105,7 +105,7 @@ def draft(state: State, team: Team, place: Place) -> Update:
     coder = roles.Coder(team, place, spec)
     first = not any(step.startswith(Step.DRAFT) for step in state["finished"])
     asked = coder.ask_drafts(_draft_count(team), greedy=settings.greedy_draft and first)
-    tester = roles.ask_tester(team, place, spec) if settings.strategy == "guided" else None
+    tester = roles.ask_tester(team, place, spec) if settings.strategy in ("paper", "guided") else None
     written = coder.read(asked)
     candidates = examine_all(team, place, spec, "draft", written)
     settles_it = tester is not None and settled(spec, candidates, settings)
@@ -123,7 +123,7 @@ def draft(state: State, team: Team, place: Place) -> Update:
 def _draft_count(team: Team) -> int:
     """How many direct answers to ask for at once; those of `resample` are as many as can't outrun the budget."""
     match team.settings.strategy:
-        case "direct":
+        case "direct" | "paper":
             return 1
         case "resample":
             return min(_MOST_AT_ONCE, max(1, team.tokens_left // team.settings.answer_tokens))

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leafwise.agents.checking import LIMITS, examine
-from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Settings, Spec, Spent
+from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Spec, Spent
 from leafwise.agents.errors import RunInterrupted
+from leafwise.agents.settings import Settings
 from leafwise.runtime.contracts import Completion, Message, Request, Sampling
 from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError

@@ -10,7 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from leafwise.agents.contracts import AnswerStatus, EndedBy, Event, Origin, Settings, Strategy, Task
+from leafwise.agents.contracts import AnswerStatus, EndedBy, Event, Origin, Task
+from leafwise.agents.settings import Settings, Strategy
 from leafwise.benchmarks.report import Machine
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox_contracts import Check, SandboxLevel, Status

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,6 @@ from leafwise.runtime.engine_cli import Context, Deterministic, InProcess, KVTyp
 from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from leafwise.agents.contracts import Strategy
     from leafwise.benchmarks.contracts import Arm, Manifest, ProblemSet
     from leafwise.benchmarks.evaluation import Judge
     from leafwise.benchmarks.executors import Executor
@@ -60,7 +59,7 @@ def humaneval(
     The hidden tests never reach the model. `resample` gets the tokens that `guided` used, task by task. Ctrl-C or a
     crash loses nothing: the same command with --resume goes on.
     """
-    from leafwise.agents.contracts import Settings
+    from leafwise.agents.settings import Settings
     from leafwise.benchmarks.evaluation_run import choose_tasks
     from leafwise.benchmarks.manifest import make_manifest
 
@@ -179,16 +178,15 @@ def _tell(summary: Summary, out: Path, *, as_json: bool) -> None:
     print(out / "report.html")
 
 
-def chosen_strategies(names: str) -> list[Strategy]:
+def chosen_strategies(names: str) -> list[str]:
     """What an option names, separated by commas, each once.
 
     Raises:
         UsageError: there is no such strategy.
     """
-    from leafwise.agents.contracts import Strategy
+    from leafwise.agents.strategies import STRATEGIES
 
     wanted = [name.strip() for name in names.split(",")]
-    known = get_args(Strategy)
-    if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(f"no strategy {', '.join(unknown)}", f"there are {', '.join(known)}")
-    return cast("list[Strategy]", list(dict.fromkeys(wanted)))
+    if unknown := [name for name in wanted if name not in STRATEGIES]:
+        raise UsageError(f"no strategy {', '.join(unknown)}", f"there are {', '.join(STRATEGIES)}")
+    return list(dict.fromkeys(wanted))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from leafwise.agents.contracts import Settings, Strategy
+from leafwise.agents.settings import Settings
+from leafwise.agents.strategies import with_strategy
 from leafwise.benchmarks.code_hash import code_sha256, file_sha256, prompts_sha256
 from leafwise.benchmarks.contracts import Arm, Manifest, ModelFile, ProblemSet
 from leafwise.benchmarks.errors import BenchmarkError
@@ -47,7 +48,7 @@ def make_manifest(
     problems: ProblemSet,
     tasks: Sequence[str],
     models: Sequence[str],
-    strategies: Sequence[Strategy],
+    strategies: Sequence[str],
     settings: Settings,
     options: EngineOptions,
     samples: int,
@@ -58,7 +59,7 @@ def make_manifest(
         problems: the data set.
         tasks: ids of the tasks to ask.
         models: as the user named them.
-        strategies: in the order of the report.
+        strategies: names of `agents.strategies`, in the order of the report.
         settings: of every arm; its strategy is replaced.
         options: how engines are opened.
         samples: per task and arm.
@@ -103,14 +104,14 @@ def make_manifest(
 
 def _arm(
     prefix: str,
-    strategy: Strategy,
-    strategies: Sequence[Strategy],
+    strategy: str,
+    strategies: Sequence[str],
     model: ModelFile,
     settings: Settings,
     shared: Mapping[str, object],
 ) -> Arm:
     matches = f"{prefix}guided" if strategy == "resample" and "guided" in strategies else None
-    own = settings.model_copy(update={"strategy": strategy})
+    own = with_strategy(settings, strategy)
     facts = {
         **shared,
         "model": model.sha256 or model.name,
@@ -120,7 +121,7 @@ def _arm(
     return Arm(
         name=prefix + strategy,
         model=model.name,
-        strategy=strategy,
+        strategy=own.strategy,
         settings=own,
         matches=matches,
         fingerprint=_hash(json.dumps(facts, sort_keys=True).encode())[:_FINGERPRINT_CHARS],

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 
 from leafwise.agents import AnswerStatus, Settings, read_inputs, solve
-from leafwise.agents.contracts import Strategy
+from leafwise.agents.strategies import with_strategy
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.engine import Engine
@@ -31,7 +31,7 @@ class SmokeResult(Contract):
 
     task: str
     """The task's id."""
-    strategy: Strategy
+    strategy: str
     """The strategy."""
     status: AnswerStatus
     """What may be claimed about the answer."""
@@ -56,7 +56,7 @@ def smoke_tasks() -> tuple[SmokeTask, ...]:
 def run_smoke(
     engine: Engine,
     sandbox: Sandbox,
-    strategies: Sequence[Strategy],
+    strategies: Sequence[str],
     *,
     seed: int = 0,
     tasks: Sequence[SmokeTask] | None = None,
@@ -81,7 +81,7 @@ def run_smoke(
             inputs = read_inputs(task.statement)
             if not inputs.examples:
                 raise BenchmarkError(f"task {task.id} has no example")
-            answer = solve(inputs, model=engine, sandbox=sandbox, settings=Settings(strategy=strategy, seed=seed))
+            answer = solve(inputs, model=engine, sandbox=sandbox, settings=with_strategy(Settings(seed=seed), strategy))
             results.append(
                 SmokeResult(
                     task=task.id,

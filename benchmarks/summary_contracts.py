@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from leafwise.agents.contracts import Strategy
+from leafwise.agents.settings import Strategy
 from leafwise.benchmarks.contracts import SuiteName
 from leafwise.benchmarks.pairing import Paired
 from leafwise.benchmarks.scoring import Interval

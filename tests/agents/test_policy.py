@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leafwise.agents.contracts import ROOT, Node, NodeState, Settings, Spec
+from leafwise.agents.contracts import ROOT, Node, NodeState, Spec
 from leafwise.agents.policy import Action, Situation, Step, is_easy, next_actions, settles
+from leafwise.agents.settings import Settings
 
 SETTINGS = Settings(drafts=6, max_depth=2, repair_rounds=2)
 OPEN, SPLIT, SOLVED, FAILED = NodeState.OPEN, NodeState.SPLIT, NodeState.SOLVED, NodeState.FAILED

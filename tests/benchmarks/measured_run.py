@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from leafwise.agents.contracts import AnswerStatus, Event, EventKind, Settings, Strategy
+from leafwise.agents.contracts import AnswerStatus, Event, EventKind
+from leafwise.agents.settings import Settings, Strategy
 from leafwise.benchmarks.contracts import Arm, Judgement, Manifest, ModelFile, Result, Sample, SuiteName
 from leafwise.benchmarks.report import Machine
 from leafwise.benchmarks.traces import trace_path, write_trace

@@ -15,7 +15,7 @@ import pytest
 from measured_run import sample as made_up
 
 from leafwise.agents import Settings
-from leafwise.agents.contracts import Strategy
+from leafwise.agents.settings import Strategy
 from leafwise.benchmarks.contracts import Generated, Job, Manifest
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.evaluation import Evaluation

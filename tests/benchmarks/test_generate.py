@@ -8,7 +8,7 @@ import pytest
 from team_script import judge_by, scripted_team
 
 from leafwise.agents import AnswerStatus, RunInterrupted, Settings
-from leafwise.agents.contracts import Strategy
+from leafwise.agents.settings import Strategy
 from leafwise.benchmarks.contracts import Arm, Job
 from leafwise.benchmarks.generate import generate, writable
 from leafwise.benchmarks.problems import read_problem_set, task_of

@@ -10,7 +10,7 @@ import pytest
 from team_script import judge_by, role_of, scripted_team
 
 from leafwise.agents import Settings, start
-from leafwise.agents.contracts import Strategy
+from leafwise.agents.settings import Strategy
 from leafwise.benchmarks.contracts import Arm, Job, Problem, Suite
 from leafwise.benchmarks.generate import generate
 from leafwise.benchmarks.judge import Answer, judge_samples

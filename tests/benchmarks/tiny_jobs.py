@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from leafwise.agents import read_inputs
-from leafwise.agents.contracts import Settings
+from leafwise.agents.settings import Settings
 from leafwise.benchmarks.contracts import Arm, Job
 from leafwise.benchmarks.executors import Outcome
 from leafwise.benchmarks.smoke import smoke_tasks

@@ -1,0 +1,79 @@
+"""The team's knobs, in one place: they are printed in every report."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from leafwise.runtime.contracts import Contract
+
+Strategy = Literal["direct", "resample", "paper", "guided"]
+
+
+class Part(StrEnum):
+    """The parts of `guided` that can be left out, to measure what each is worth."""
+
+    GATE = "gate"
+    """Drafts that agree and pass end the task."""
+    DECOMPOSE = "decompose"
+    """Splitting the task into functions: plan, leaves, composition."""
+    CRITIC = "critic"
+    """Words about a failing candidate for its repair."""
+    TESTER = "tester"
+    """Checks that the model writes."""
+    CONSENSUS = "consensus"
+    """Comparing candidates by their behaviour on generated inputs."""
+    REPAIR = "repair"
+    """Writing a failing candidate again."""
+
+
+class Settings(Contract):
+    """The team's knobs. The paper does not publish its own: these are ours."""
+
+    strategy: Strategy = "guided"
+    """`direct`: one answer. `resample`: direct answers until the tokens are spent, and the best by the visible
+    examples. `paper`: the published method. `guided`: drafts first, and more where they do not settle the task.
+    """
+    without: tuple[Part, ...] = ()
+    """Parts of `guided` that are left out, each once, in the order of `Part`."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """All sampling derives from it."""
+    max_tokens: int = Field(default=12_000, ge=16)
+    """Most generated tokens of the whole run; it then ends with the best answer so far."""
+    time_limit: float | None = Field(default=None, gt=0)
+    """Most seconds of the whole run; it then ends with the best answer so far."""
+    answer_tokens: int = Field(default=384, ge=16)
+    """Most tokens of one answer of the model."""
+    drafts: int = Field(default=6, ge=1, le=64)
+    """Direct candidates of `guided`."""
+    greedy_draft: bool = True
+    """Whether the first draft takes the most likely tokens; otherwise it is sampled like the others."""
+    leaf_samples: int = Field(default=4, ge=1, le=64)
+    """Candidates per leaf and per composition."""
+    plans: int = Field(default=3, ge=1, le=16)
+    """Plans asked for per node; the one with most usable stubs is taken."""
+    max_depth: int = Field(default=2, ge=1, le=5)
+    """Levels of the problem tree below the root."""
+    max_breadth: int = Field(default=4, ge=1, le=16)
+    """Children per node."""
+    repair_rounds: int = Field(default=2, ge=0, le=8)
+    """Rounds of critique and repair; they end early when nothing improves."""
+    generated_checks: int = Field(default=4, ge=0, le=32)
+    """Checks kept of what the tester writes, per node."""
+    inputs: int = Field(default=16, ge=0, le=256)
+    """Generated inputs on which candidates are compared, per node."""
+    temperature: float = Field(default=0.8, ge=0.0, le=5.0)
+    """Of every sample but the greedy draft."""
+    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
+    """Of every sample but the greedy draft."""
+
+    @field_validator("without")
+    @classmethod
+    def _in_order(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part for part in Part if part in parts)
+
+    def has(self, part: Part) -> bool:
+        """Whether the team has a part."""
+        return part not in self.without
