@@ -124,7 +124,7 @@ def test_a_failing_answer_is_repaired_with_evidence_and_the_best_is_kept() -> No
         "critic": "It returns zero.",
         "repair": f"def total(xs):{GOOD}",
     }
-    answer, events, requests = run(replies, judge_by(lambda s: "x * x" in s))
+    answer, events, requests = run(replies, judge_by(lambda s: "x * x" in s), most_drafts=6)
     assert steps_of(events) == ["draft:root", "plan:root", "repair:root", "select:root"]
     assert answer.origin == "repair"
     prompt = next(r.messages[0].content for r in requests if role_of(r) == "repair")
