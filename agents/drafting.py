@@ -1,12 +1,10 @@
 """How drafts are asked for: how many at once, how warm, how the answer begins, and how long it may get.
 
-A pure plan of requests, so that it can be tested by tables. `guided` draws differently from `resample` in two ways.
+A pure plan of requests, so that it can be tested by tables. `guided` draws differently from `resample` in one way.
 
-Short first: answers that are right are short far more often than wrong ones, which ramble up to their limit. The first
-round has a low limit; where it cut most answers, the next round's is doubled, so a task that needs length gets it
-at less than twice the price.
-
-A temperature ladder: a round's answers are drawn at different temperatures, since no one temperature suits all tasks.
+Short first: right answers are short far more often than wrong ones, which ramble up to their limit. The first round has
+a low limit for all but the greedy answer; where it cut most answers, the next round's is doubled, so a task that needs
+length gets it at less than twice the price.
 """
 
 from __future__ import annotations
@@ -50,17 +48,18 @@ def draft_batches(settings: Settings, rounds: int, cap: int, tokens_left: int) -
         case "resample":
             # as many as can't outrun the budget
             n = min(_MOST_AT_ONCE, max(1, tokens_left // whole))
-            return _with_first(n, first, settings.temperature, whole)
+            return _round(Batch("signature", 1, first, whole), n, settings.temperature, whole)
         case "guided":
-            return _with_first(settings.drafts, first, settings.temperature, cap or settings.first_answer_tokens)
+            # the greedy answer is `direct`'s: cut short, it could lose what one plain question would have found
+            head = Batch("signature", 1, first, whole if first == 0.0 else cap)
+            return _round(head, settings.drafts, settings.temperature, cap)
 
 
-def _with_first(n: int, first: float, temperature: float, max_tokens: int) -> tuple[Batch, ...]:
-    """One answer at its own temperature, and the others; some without the opening, so that imports can come first."""
-    rest = (("fence", (n - 1) // 2), ("signature", n // 2))
-    batches = [Batch("signature", 1, first, max_tokens)]
-    batches += [Batch(form, count, temperature, max_tokens) for form, count in rest if count]  # type: ignore[arg-type]
-    return tuple(batches)
+def _round(head: Batch, n: int, temperature: float, max_tokens: int) -> tuple[Batch, ...]:
+    """The first answer, and the others of n; some without the opening, so that imports can come first."""
+    fence = Batch("fence", (n - 1) // 2, temperature, max_tokens)
+    signature = Batch("signature", n // 2, temperature, max_tokens)
+    return tuple(batch for batch in (head, fence, signature) if batch.n)
 
 
 def next_cap(settings: Settings, cap: int, drafts: int, cut: int) -> int:
@@ -72,5 +71,5 @@ def next_cap(settings: Settings, cap: int, drafts: int, cut: int) -> int:
         drafts: answers in it.
         cut: of these, answers that reached their limit.
     """
-    wider = 2 * cap if 2 * cut > drafts else cap
+    wider = 2 * cap if 3 * cut >= 2 * drafts else cap
     return min(wider, settings.answer_tokens)

@@ -28,9 +28,9 @@ def test_resample_asks_for_as_many_as_cannot_outrun_the_budget() -> None:
 
 
 def test_guided_begins_short_and_has_one_greedy_answer_in_the_first_round_only() -> None:
-    first, later = draft_batches(GUIDED, 0, 0, 1000), draft_batches(GUIDED, 1, 192, 1000)
+    first, later = draft_batches(GUIDED, 0, 96, 1000), draft_batches(GUIDED, 1, 192, 1000)
     assert sum(b.n for b in first) == sum(b.n for b in later) == 6
-    assert {b.max_tokens for b in first} == {96}
+    assert [b.max_tokens for b in first] == [384, 96, 96], "the greedy answer is whole"
     assert {b.max_tokens for b in later} == {192}
     assert [b.n for b in first if b.temperature == 0.0] == [1]
     assert not [b for b in later if b.temperature == 0.0]
@@ -43,3 +43,4 @@ def test_the_limit_doubles_only_where_it_cut_most_answers() -> None:
     assert next_cap(GUIDED, 96, 6, 4) == 192
     assert next_cap(GUIDED, 192, 6, 6) == 384
     assert next_cap(GUIDED, 384, 6, 6) == 384
+    assert next_cap(GUIDED, 96, 0, 0) == 192, "nothing came, not even a beginning"
