@@ -8,11 +8,19 @@ from typing import Any
 
 from leafwise.benchmarks.contracts import Manifest, SuiteName
 from leafwise.benchmarks.summary import p_text
-from leafwise.benchmarks.summary_contracts import ArmSummary, Cell, Comparison, Outcome, Score, Summary
+from leafwise.benchmarks.summary_contracts import ArmSummary, Cell, Comparison, Multiple, Outcome, Score, Summary, Why
 
 BLOCK = 20
 """Tasks side by side in the grid before it begins a new block."""
 SUITES: dict[SuiteName, str] = {"base": "base tests", "plus": "base and plus tests"}
+WHY: dict[Why, str] = {
+    "first": "the first arm",
+    "resample": "plain resampling",
+    "paper": "the published method",
+    "part": "without a part",
+    "model": "another model",
+}
+"""Why two arms are compared, for people."""
 HALVES = {"all": "all tasks", "even": "even tasks (tuning)", "odd": "odd tasks (reporting)"}
 
 
@@ -67,6 +75,7 @@ def _difference(one: Comparison, top: float) -> dict[str, Any]:
     paired = one.paired
     return {
         "name": f"{one.arm} vs {one.other}",
+        "why": WHY[one.why],
         "x": _at(paired.difference, -top, top),
         "low": _at(paired.interval.low, -top, top),
         "high": _at(paired.interval.high, -top, top),
@@ -167,6 +176,7 @@ def arm_rows(summary: Summary) -> list[dict[str, Any]]:
             "per_sample": f"{arm.cost.completion_tokens / arm.cost.samples:,.0f}" if arm.cost.samples else "-",
             "programs": f"{arm.cost.programs:,}",
             "time": duration(arm.cost.seconds),
+            **_times(arm.times_direct),
             "energy": f"{arm.cost.joules / 3600:.2f} Wh" if arm.cost.joules is not None else "not measured",
             "rules": ", ".join(f"{rule} {count}" for rule, count in arm.extraction.rules.items()) or "-",
             "without_code": arm.extraction.without_code,
@@ -178,6 +188,16 @@ def arm_rows(summary: Summary) -> list[dict[str, Any]]:
         }
         for arm in summary.arms
     ]
+
+
+def _times(beside: Multiple | None) -> dict[str, str]:
+    tokens, seconds = (beside.tokens, beside.seconds) if beside else (None, None)
+    return {"times_tokens": times(tokens), "times_time": times(seconds)}
+
+
+def times(factor: float | None) -> str:
+    """A multiple for people: `3.9x`; a dash for none."""
+    return "-" if factor is None else f"{factor:.1f}x"
 
 
 def score_rows(summary: Summary) -> list[dict[str, str]]:
@@ -199,9 +219,20 @@ def _score_row(arm: ArmSummary, score: Score) -> dict[str, str]:
     }
 
 
+def team_rows(manifest: Manifest) -> list[tuple[str, tuple[str, ...]]]:
+    """Every knob of the team with its value in each arm. A budget that follows another arm's tokens says so."""
+    arms = [dict(_flat("", arm.settings.model_dump(mode="json"))) for arm in manifest.arms]
+    for knobs, arm in zip(arms, manifest.arms, strict=True):
+        if arm.matches is not None:
+            knobs["max_tokens"] = f"as {arm.matches} used"
+    names = dict.fromkeys(name for knobs in arms for name in knobs)
+    return [(name, tuple(knobs.get(name) or "-" for knobs in arms)) for name in names]
+
+
 def settings_rows(manifest: Manifest) -> list[tuple[str, str]]:
-    """The whole manifest as names and values."""
-    rows = dict(_flat("", manifest.model_dump(mode="json", exclude={"tasks"})))
+    """The rest of the manifest as names and values."""
+    whole = manifest.model_dump(mode="json", exclude={"tasks": True, "arms": {"__all__": {"settings"}}})
+    rows = dict(_flat("", whole))
     return [("tasks", f"{len(manifest.tasks)}: {_shortened(manifest.tasks)}"), *rows.items()]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from measured_run import HOSTILE, events, sample, write_run
 
+from leafwise.agents.settings import Settings
 from leafwise.benchmarks.contracts import Sample
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.report_html import pack
@@ -95,6 +96,12 @@ def test_the_command_says_what_it_made(run: Path, capsys: pytest.CaptureFixture[
     assert summary["verdicts"][0] in out
     assert f"{summary['arms'][2]['scores'][0]['passed']} of 164" in text
     assert "prompts\\_sha256 | " + "3" * 64 in text
+    assert "| guided | 164 of 164 |" in text
+    assert "| 880 | 14.7x |" in text
+    page = (run / "report.html").read_text(encoding="utf-8")
+    for knob in Settings.model_fields:
+        assert f'<th scope="row">{knob}</th>' in page, "every report prints every knob of the team"
+        assert f"| {knob} |".replace("_", "\\_") in text
 
 
 def test_an_incomplete_run_says_so_first(tmp_path: Path) -> None:
