@@ -31,14 +31,25 @@ def _scores(summary: Summary) -> Iterator[str]:
 
 
 def _differences(summary: Summary) -> Iterator[str]:
-    columns = ("compared", "with", "tests", "points", "95 % interval", "McNemar p", "relative", "won", "lost", "same")
+    columns = (
+        "compared",
+        "tests",
+        "points",
+        "95 % interval",
+        "McNemar p",
+        "relative",
+        "won",
+        "lost",
+        "same",
+        "question",
+    )
     rows, tasks = [], []
     for plot in (view.differences(summary, suite) for suite in summary.suites):
         for row in plot["rows"]:
             p = row["p"] or f"none: {row['p_reason']}"
             counts = [str(n) for n in (len(row["won"]), len(row["lost"]), row["ties"])]
             figures = [row["points"], row["interval"], p, row["relative"], *counts]
-            rows.append([row["name"], row["why"], plot["suite"], *figures])
+            rows.append([row["name"], plot["suite"], *figures, row["why"]])
             won, lost = (", ".join(row[key]) or "none" for key in ("won", "lost"))
             tasks.append(f"- {_text(row['name'])}, {plot['suite']}: won {_text(won)}; lost {_text(lost)}")
     if not rows:

@@ -10,14 +10,16 @@ from leafwise.benchmarks.contracts import Manifest, SuiteName
 from leafwise.benchmarks.summary import p_text
 from leafwise.benchmarks.summary_contracts import ArmSummary, Cell, Comparison, Multiple, Outcome, Score, Summary, Why
 
+_CHARACTER, _LINE = 1.4, 6.7
+"""A label's size on the scatter plot, in per cent of its width (per character) and height."""
 BLOCK = 20
 """Tasks side by side in the grid before it begins a new block."""
 SUITES: dict[SuiteName, str] = {"base": "base tests", "plus": "base and plus tests"}
 WHY: dict[Why, str] = {
-    "first": "the first arm",
-    "resample": "plain resampling",
+    "first": "what it adds to the first arm",
+    "resample": "what it adds to resampling",
     "paper": "the published method",
-    "part": "without a part",
+    "part": "what the part is worth",
     "model": "another model",
 }
 """Why two arms are compared, for people."""
@@ -101,7 +103,7 @@ def scatter(summary: Summary) -> dict[str, Any]:
     top = _axis_end(max([rate for _, _, rate in known] + [0.01]) * 1.1)
     points = [
         {
-            "name": arm.name,
+            "name": short_name(arm),
             "colour": i % 6,
             "x": _at(count, 0, right),
             "y": 100 - _at(rate, 0, top),
@@ -117,10 +119,26 @@ def scatter(summary: Summary) -> dict[str, Any]:
 
 
 def _part(points: list[dict[str, Any]]) -> None:
-    """Give points that lie close together their labels on lines of their own."""
-    for i, point in enumerate(points):
-        near = [p for p in points[:i] if abs(p["x"] - point["x"]) < 14 and abs(p["y"] - point["y"]) < 7]
-        point["dy"] = 4 + 16 * len(near)
+    """Move labels up or down until none covers another label or a point; those that moved get a line to theirs."""
+    taken = [(point["x"] - 1.5, point["x"] + 1.5, point["y"]) for point in points]
+    for point in points:
+        width = _CHARACTER * len(point["name"])
+        begin = point["x"] - 2 - width if point["left"] else point["x"] + 2
+        heights = [point["y"] + _LINE * step for step in sorted(range(-9, 10), key=abs)]
+        free = [
+            y
+            for y in heights
+            if 3 < y < 97
+            and not any(b < begin + width and begin < e and abs(y - other) < _LINE - 0.1 for b, e, other in taken)
+        ]
+        point["label_y"] = round((free or heights)[0], 2)
+        point["label_x"] = round(point["x"] + (-1.6 if point["left"] else 1.6), 2)
+        taken.append((begin, begin + width, point["label_y"]))
+
+
+def short_name(arm: ArmSummary) -> str:
+    """An arm's name where there is little room: `no-gate` for `guided-no-gate`."""
+    return arm.name.replace("guided-no-", "no-") if arm.without else arm.name
 
 
 def blocks(summary: Summary) -> list[dict[str, Any]]:
@@ -129,7 +147,10 @@ def blocks(summary: Summary) -> list[dict[str, Any]]:
     found = []
     for start in range(0, len(summary.tasks), BLOCK):
         tasks = summary.tasks[start : start + BLOCK]
-        rows = [{"arm": arm.name, "cells": [_cell(cells[task, arm.name]) for task in tasks]} for arm in summary.arms]
+        rows = [
+            {"arm": arm.name, "short": short_name(arm), "cells": [_cell(cells[task, arm.name]) for task in tasks]}
+            for arm in summary.arms
+        ]
         found.append({"first": tasks[0], "last": tasks[-1], "rows": rows})
     return found
 
