@@ -31,18 +31,7 @@ def _scores(summary: Summary) -> Iterator[str]:
 
 
 def _differences(summary: Summary) -> Iterator[str]:
-    columns = (
-        "compared",
-        "tests",
-        "points",
-        "95 % interval",
-        "McNemar p",
-        "relative",
-        "won",
-        "lost",
-        "same",
-        "question",
-    )
+    columns = ("compared", "tests", "points", "95 % interval", "McNemar p", "relative", "won", "lost", "same")
     rows, tasks = [], []
     for plot in (view.differences(summary, suite) for suite in summary.suites):
         for row in plot["rows"]:
@@ -55,7 +44,7 @@ def _differences(summary: Summary) -> Iterator[str]:
     if not rows:
         yield "There is nothing to compare."
         return
-    yield from _table(columns, rows)
+    yield from _table((*columns, "question"), rows)
     yield from ("", "p values are not corrected for the number of comparisons.", "")
     yield from tasks
 

@@ -219,7 +219,8 @@ def test_labels_of_the_scatter_plot_do_not_cover_each_other() -> None:
 
 
 def test_the_table_of_the_terminal_has_costs_beside_direct() -> None:
-    answers = [sample(a.name, i, completion_tokens=tokens) for a, tokens in zip(ARMS, (10, 70, 75)) for i in range(4)]
+    tokens = {"direct": 10, "resample": 70, "guided": 75}
+    answers = [sample(a.name, i, completion_tokens=tokens[a.name]) for a in ARMS for i in range(4)]
     summary = summarize(manifest(), answers, [judged(a, True) for a in answers])
     out = io.StringIO()
     Console(file=out, width=120).print(score_table(summary))
