@@ -3,6 +3,7 @@
     LeafwiseError
     └── AgentError
         ├── TaskError          the task, its examples or its tests file: nothing was started
+        ├── TeamFileError      the team's TOML file cannot be read or says what there is not: nothing was started
         ├── PromptError        a prompt file is missing, or its variables do not match
         ├── RunError           a stored run is missing, unreadable, in use, or cannot be written
         └── RunInterrupted     the caller stopped the run; it can be resumed
@@ -21,6 +22,10 @@ class AgentError(LeafwiseError):
 
 class TaskError(AgentError):
     """The task cannot be read."""
+
+
+class TeamFileError(AgentError):
+    """The team's file cannot be used."""
 
 
 class PromptError(AgentError):

@@ -11,7 +11,8 @@ from leafwise.agents.extract import Extraction, extract_code
 from leafwise.agents.given import continuable, parse_code, with_given
 from leafwise.agents.inputs import literal_arguments
 from leafwise.agents.plans import read_plan, stub_text
-from leafwise.agents.prompting import render
+from leafwise.agents.prompting import PromptSet
+from leafwise.agents.role_settings import Role
 from leafwise.agents.team import Place, Team
 from leafwise.agents.tests_file import check_of_assert
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
@@ -48,11 +49,12 @@ class Coder:
 
     def __init__(self, team: Team, place: Place, spec: Spec) -> None:
         self._team, self._place, self._spec = team, place, spec
+        self._prompts = team.prompts(Role.CODER)
 
     def ask_drafts(self, n: int, *, greedy: bool) -> list[Asked]:
         """Ask for n direct answers in one batch, sampled, or the first of them greedy; returns at once."""
         spec = self._spec
-        prompt = render("draft", task=task_text(spec))
+        prompt = self._prompts.render("draft", task=task_text(self._prompts, spec))
         start = self._opening(spec)
         first = self._team.ask(
             self._place, "coder", prompt, continuation=start, greedy=greedy, stop=("```",), must_fit=True
@@ -68,7 +70,7 @@ class Coder:
     def leaf(self, n: int, purpose: str) -> list[Written]:
         """One documented, pure function of a plan."""
         spec = self._spec
-        prompt = render(
+        prompt = self._prompts.render(
             "leaf",
             signature=spec.signature or f"def {spec.entry_point}(*args):",
             statement=spec.statement,
@@ -81,9 +83,9 @@ class Coder:
     def compose(self, n: int, children: Sequence[Spec]) -> list[Written]:
         """The parent function, from its children's signatures and docstrings only."""
         spec = self._spec
-        prompt = render(
+        prompt = self._prompts.render(
             "compose",
-            task=task_text(spec),
+            task=task_text(self._prompts, spec),
             helpers=stub_text(children),
             name=spec.entry_point or "",
         )
@@ -91,9 +93,9 @@ class Coder:
 
     def repair(self, n: int, source: str, failure: Failure, critique: str) -> list[Written]:
         """The whole module again, with the evidence of what is wrong."""
-        prompt = render(
+        prompt = self._prompts.render(
             "repair",
-            task=task_text(self._spec),
+            task=task_text(self._prompts, self._spec),
             code=source.strip(),
             failure=failure_text(failure),
             critique=critique,
@@ -145,7 +147,8 @@ def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
     """Ask the generalist how to split a function, as Python stubs; of several plans the fullest is taken."""
     breadth = team.settings.max_breadth
     name = spec.entry_point or ""
-    prompt = render("plan", task=task_text(spec), name=name, breadth=breadth)
+    prompts = team.prompts(Role.GENERALIST)
+    prompt = prompts.render("plan", task=task_text(prompts, spec), name=name, breadth=breadth)
     opening = f"{_PLAN_OPENING}def"  # without the space: it belongs into one token with the name that follows
     generation = team.ask(place, "generalist", prompt, continuation=opening, n=team.settings.plans, stop=("```",))
     completion = team.receive(place, "generalist", generation)
@@ -163,7 +166,8 @@ def ask_tester(team: Team, place: Place, spec: Spec) -> Generation | None:
     count = team.settings.generated_checks
     if not count or spec.entry_point is None:
         return None
-    prompt = render("tests", task=task_text(spec), name=spec.entry_point, count=count)
+    prompts = team.prompts(Role.TESTER)
+    prompt = prompts.render("tests", task=task_text(prompts, spec), name=spec.entry_point, count=count)
     opening = f"{_FENCE}assert {spec.entry_point}("
     return team.ask(place, "tester", prompt, continuation=opening, max_tokens=_CHECK_TOKENS, stop=("```", "\n\n"))
 
@@ -214,8 +218,10 @@ def _check_of_line(line: str, name: str) -> Check | None:
 
 def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure) -> str:
     """Ask the critic what is wrong with a failing candidate; one line, empty if nothing came."""
-    prompt = render("critique", task=task_text(spec), code=source.strip(), failure=failure_text(failure))
-    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=True, stop=("\n\n", "```"))
+    prompts, greedy = team.prompts(Role.CRITIC), team.settings.of(Role.CRITIC).temperature is None
+    text = task_text(prompts, spec)
+    prompt = prompts.render("critique", task=text, code=source.strip(), failure=failure_text(failure))
+    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=greedy, stop=("\n\n", "```"))
     completion: Completion | None = team.receive(place, "critic", generation)
     return " ".join(completion.samples[0].text.split()) if completion else ""
 
@@ -223,9 +229,9 @@ def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure
 # --- what they share -------------------------------------------------------------------------------------------------
 
 
-def task_text(spec: Spec) -> str:
+def task_text(prompts: PromptSet, spec: Spec) -> str:
     """The task, as every prompt about it begins: what they share is computed once, and found in the engine's cache."""
-    return render(
+    return prompts.render(
         "task",
         statement=spec.statement,
         is_code=parse_code(spec.statement) is not None,
