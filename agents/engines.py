@@ -50,3 +50,12 @@ def lasting_name(model: str) -> str:
     """A model's name as it is stored: a path is made absolute, so that a run can be resumed from anywhere."""
     path = Path(model).expanduser()
     return str(path.absolute()) if path.is_file() else model
+
+
+def lasting(settings: Settings) -> Settings:
+    """The settings with their models' names made to last."""
+    roles = {
+        role: own.model_copy(update={"model": lasting_name(own.model)}) if own.model else own
+        for role, own in settings.roles.items()
+    }
+    return settings.model_copy(update={"roles": roles})

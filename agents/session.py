@@ -13,6 +13,7 @@ from typing import IO
 from leafwise.agents.contracts import Answer, Event, EventKind, Task
 from leafwise.agents.engines import Model, models_of, opened
 from leafwise.agents.errors import RunError, RunInterrupted
+from leafwise.agents.review import Review
 from leafwise.agents.role_settings import Role
 from leafwise.agents.runs import StoredRun, TraceWriter
 from leafwise.agents.settings import Settings
@@ -48,6 +49,7 @@ class Session:
     trace: Path | None
     _: KW_ONLY
     resumed: bool
+    review: Review | None = None
 
     def run(self, listener: Callable[[Event], None], stop: threading.Event) -> Answer:
         """Work until the answer.
@@ -100,7 +102,7 @@ class Session:
             settings=self.settings.model_dump(),
         )
         checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
-        answer = run_workflow(self.task, team, checkpoints)
+        answer = run_workflow(self.task, team, checkpoints, self.review)
         answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
         team.emit(
             EventKind.RUN_FINISHED,
