@@ -53,7 +53,9 @@ def open_engines(models: Sequence[str], options: EngineOptions) -> dict[str, Eng
         ModelError, EngineError: as `open_engine`, or the models do not fit the memory together; none stays open.
     """
     keys = {model: identity(model) for model in models}
-    distinct = {key: model for model, key in reversed(keys.items())}  # of several names the first
+    distinct: dict[str, str] = {}
+    for model, key in keys.items():
+        distinct.setdefault(key, model)
     shares = _options_of_each(distinct, options)
     with ThreadPoolExecutor(len(distinct)) as pool:
         opening = {key: pool.submit(open_engine, model, shares[key]) for key, model in distinct.items()}

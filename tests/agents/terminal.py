@@ -12,7 +12,6 @@ import subprocess
 import termios
 import time
 from collections.abc import Sequence
-from types import TracebackType
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -44,7 +43,7 @@ class Terminal:
         found, self._seen = self.text[self._seen : at], at + len(words)
         return found
 
-    def type(self, keys: str) -> None:
+    def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
     def end(self, seconds: float = 120) -> int:
@@ -67,7 +66,7 @@ class Terminal:
     def __enter__(self) -> Terminal:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
         if self.process.stdout is not None:

@@ -62,16 +62,16 @@ def test_a_plan_is_edited_and_a_killed_review_asks_again(team: str, home: dict[s
         assert "for total:" in terminal.wait_for("[Enter] go on   e edit in")
         terminal.wait_for("> ")
         new.write_text("def cube_of(x\n")
-        terminal.type("e\n")
+        terminal.press("e\n")
         terminal.wait_for("line 1: '(' was never closed")
         terminal.wait_for("> ")
         new.write_text(CUBE)
-        terminal.type("e\n")
+        terminal.press("e\n")
         assert "1  cube_of(x)  Return x cubed." in terminal.wait_for("> ")
         first, second, _ = notes.read_text().split("---\n")
         assert "# The helper functions of total, which are written first." in first
         assert second == "def cube_of(x\n", "what could not be read is there to be mended"
-        terminal.type("nonsense\n")
+        terminal.press("nonsense\n")
         terminal.wait_for("'nonsense' is none of these")
         terminal.process.send_signal(signal.SIGKILL)
         assert terminal.end() == -signal.SIGKILL
@@ -79,9 +79,9 @@ def test_a_plan_is_edited_and_a_killed_review_asks_again(team: str, home: dict[s
         before = terminal.wait_for("> ")
         assert "resumed" not in before
         assert "cube_of" not in before, "nothing was answered yet"
-        terminal.type("e\n")
+        terminal.press("e\n")
         terminal.wait_for("> ")
-        terminal.type("\n")
+        terminal.press("\n")
         assert "cube_of" in terminal.wait_for("leaf")
         terminal.end()
         assert terminal.process.stdout is not None
@@ -94,18 +94,18 @@ def test_helpers_are_dropped_and_a_stopped_run_goes_on(team: str, home: dict[str
     (tmp_path / "new.py").write_text(CUBE + CUBE.replace("cube", "root"))
     with solve(home, IMPOSSIBLE, "--config", team, "--review") as terminal:
         terminal.wait_for("> ")
-        terminal.type("e\n")
+        terminal.press("e\n")
         assert "2  root_of(x)" in terminal.wait_for("> ")
-        terminal.type("d 1\n")
+        terminal.press("d 1\n")
         assert "1  root_of(x)" in terminal.wait_for("> ")
-        terminal.type("d 2\n")
+        terminal.press("d 2\n")
         terminal.wait_for("'d 2' is none of these")
-        terminal.type("q\n")
+        terminal.press("q\n")
         terminal.wait_for("stopped; go on with: leafwise solve --resume ")
         assert terminal.end() == 130
     with solve(home, "--resume", "last") as terminal:
         terminal.wait_for("> ")
-        terminal.type("\x03")
+        terminal.press("\x03")
         terminal.wait_for("interrupted; go on with")
         assert terminal.end() == 130
     command = [*LEAFWISE, "solve", "--resume", "last"]
