@@ -189,6 +189,7 @@ class EventKind(StrEnum):
     TOKENS = "tokens"
     CANDIDATE = "candidate"
     PLAN = "plan"
+    REVIEW = "review"
     NODE = "node"
     NOTE = "note"
     RUN_FINISHED = "run_finished"

@@ -1,6 +1,6 @@
 """How drafts are asked for: how many at once, how warm, how the answer begins, and how long it may get.
 
-A pure plan of requests, so that it can be tested by tables. `guided` draws differently from `resample` in one way.
+A pure plan of requests, tested by tables. `guided` draws differently from `resample` in one way.
 
 Short first: right answers are short far more often than wrong ones, which ramble up to their limit. The first round has
 a low limit for all but the greedy answer; where it cut most answers, the next round's is doubled, so a task that needs
@@ -27,8 +27,8 @@ class Batch:
 
     form: Form
     n: int
-    temperature: float
     max_tokens: int
+    greedy: bool = False
 
 
 def draft_batches(settings: Settings, rounds: int, cap: int, tokens_left: int) -> tuple[Batch, ...]:
@@ -40,25 +40,22 @@ def draft_batches(settings: Settings, rounds: int, cap: int, tokens_left: int) -
         cap: tokens per answer in this round, for `guided` (see `next_cap`).
         tokens_left: of the budget.
     """
-    first = 0.0 if settings.greedy_draft and not rounds else settings.temperature
-    whole = settings.answer_tokens
+    greedy, whole = settings.greedy_draft and not rounds, settings.answer_tokens
+    head = Batch("signature", 1, whole, greedy)
     match settings.strategy:
         case "direct" | "paper":
-            return (Batch("signature", 1, first, whole),)
+            return (head,)
         case "resample":
             # as many as can't outrun the budget
-            n = min(_MOST_AT_ONCE, max(1, tokens_left // whole))
-            return _round(Batch("signature", 1, first, whole), n, settings.temperature, whole)
+            return _round(head, min(_MOST_AT_ONCE, max(1, tokens_left // whole)), whole)
         case "guided":
             # the greedy answer is `direct`'s: cut short, it could lose what one plain question would have found
-            head = Batch("signature", 1, first, whole if first == 0.0 else cap)
-            return _round(head, settings.drafts, settings.temperature, cap)
+            return _round(head if greedy else Batch("signature", 1, cap), settings.drafts, cap)
 
 
-def _round(head: Batch, n: int, temperature: float, max_tokens: int) -> tuple[Batch, ...]:
+def _round(head: Batch, n: int, max_tokens: int) -> tuple[Batch, ...]:
     """The first answer, and the others of n; some without the opening, so that imports can come first."""
-    fence = Batch("fence", (n - 1) // 2, temperature, max_tokens)
-    signature = Batch("signature", n // 2, temperature, max_tokens)
+    fence, signature = Batch("fence", (n - 1) // 2, max_tokens), Batch("signature", n // 2, max_tokens)
     return tuple(batch for batch in (head, fence, signature) if batch.n)
 
 

@@ -33,6 +33,11 @@ def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: in
     code = extract_code(answer).code or longest_parsable_prefix(answer)
     if not code:
         return Plan(problem="the answer holds no code that parses")
+    return read_stubs(code, parent, taken, breadth)
+
+
+def read_stubs(code: str, parent: str | None, taken: Iterable[str], breadth: int) -> Plan:
+    """Read the stubs in code that parses; for the rest see `read_plan`."""
     names = {parent, *taken}
     stubs: list[Spec] = []
     dropped: list[str] = []

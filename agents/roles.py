@@ -12,7 +12,8 @@ from leafwise.agents.extract import Extraction, extract_code
 from leafwise.agents.given import continuable, parse_code, with_given
 from leafwise.agents.inputs import literal_arguments
 from leafwise.agents.plans import read_plan, stub_text
-from leafwise.agents.prompting import render
+from leafwise.agents.prompting import PromptSet
+from leafwise.agents.role_settings import Role
 from leafwise.agents.settings import Part
 from leafwise.agents.team import Place, Team
 from leafwise.agents.tests_file import check_of_assert
@@ -52,11 +53,12 @@ class Coder:
 
     def __init__(self, team: Team, place: Place, spec: Spec) -> None:
         self._team, self._place, self._spec = team, place, spec
+        self._prompts = team.prompts(Role.CODER)
         self._stops = _ENDS if spec.entry_point else _ENDS[:1]  # a script may well print
 
     def ask_drafts(self, batches: Sequence[Batch]) -> list[Asked]:
         """Ask for direct answers, all in one batch of the engine; returns at once."""
-        prompt = render("draft", task=task_text(self._spec))
+        prompt = self._prompts.render("draft", task=task_text(self._prompts, self._spec))
         openings = {"signature": self._opening(self._spec), "fence": _FENCE}
         asked: list[Asked] = []
         for number, batch in enumerate(batches):
@@ -67,7 +69,7 @@ class Coder:
                 continuation=openings[batch.form],
                 n=batch.n,
                 max_tokens=batch.max_tokens,
-                temperature=batch.temperature,
+                greedy=batch.greedy,
                 stop=self._stops,
                 must_fit=number == 0,
             )
@@ -77,7 +79,7 @@ class Coder:
     def leaf(self, n: int, purpose: str) -> list[Written]:
         """One documented, pure function of a plan."""
         spec = self._spec
-        prompt = render(
+        prompt = self._prompts.render(
             "leaf",
             signature=spec.signature or f"def {spec.entry_point}(*args):",
             statement=spec.statement,
@@ -90,9 +92,9 @@ class Coder:
     def compose(self, n: int, children: Sequence[Spec]) -> list[Written]:
         """The parent function, from its children's signatures and docstrings only."""
         spec = self._spec
-        prompt = render(
+        prompt = self._prompts.render(
             "compose",
-            task=task_text(spec),
+            task=task_text(self._prompts, spec),
             helpers=stub_text(children),
             name=spec.entry_point or "",
         )
@@ -100,16 +102,16 @@ class Coder:
 
     def repair(self, n: int, source: str, failure: Failure, critique: str) -> list[Written]:
         """The whole module again, with the evidence of what is wrong."""
-        prompt = render(
+        prompt = self._prompts.render(
             "repair",
-            task=task_text(self._spec),
+            task=task_text(self._prompts, self._spec),
             code=source.strip(),
             failure=failure_text(failure),
             critique=critique,
         )
         # most of the answer stands in the prompt already, so guesses from it are often right
         asked: list[Asked] = []
-        for name, count, warm in (("coder", 1, 0.0), ("coder-more", n - 1, None)):
+        for name, count, greedy in (("coder", 1, True), ("coder-more", n - 1, False)):
             if count:
                 more = self._team.ask(
                     self._place,
@@ -117,7 +119,7 @@ class Coder:
                     prompt,
                     continuation=_FENCE,
                     n=count,
-                    temperature=warm,
+                    greedy=greedy,
                     stop=self._stops,
                     lookup=True,
                 )
@@ -167,7 +169,8 @@ def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
     """Ask the generalist how to split a function, as Python stubs; of several plans the fullest is taken."""
     breadth = team.settings.max_breadth
     name = spec.entry_point or ""
-    prompt = render("plan", task=task_text(spec), name=name, breadth=breadth)
+    prompts = team.prompts(Role.GENERALIST)
+    prompt = prompts.render("plan", task=task_text(prompts, spec), name=name, breadth=breadth)
     opening = f"{_PLAN_OPENING}def"  # without the space: it belongs into one token with the name that follows
     generation = team.ask(place, "generalist", prompt, continuation=opening, n=team.settings.plans, stop=("```",))
     completion = team.receive(place, "generalist", generation)
@@ -185,7 +188,8 @@ def ask_tester(team: Team, place: Place, spec: Spec) -> Generation | None:
     count = team.settings.generated_checks
     if not count or not team.settings.has(Part.TESTER) or spec.entry_point is None:
         return None
-    prompt = render("tests", task=task_text(spec), name=spec.entry_point, count=count)
+    prompts = team.prompts(Role.TESTER)
+    prompt = prompts.render("tests", task=task_text(prompts, spec), name=spec.entry_point, count=count)
     opening = f"{_FENCE}assert {spec.entry_point}("
     return team.ask(place, "tester", prompt, continuation=opening, max_tokens=_CHECK_TOKENS, stop=("```", "\n\n"))
 
@@ -236,8 +240,10 @@ def _check_of_line(line: str, name: str) -> Check | None:
 
 def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure) -> str:
     """Ask the critic what is wrong with a failing candidate; one line, empty if nothing came."""
-    prompt = render("critique", task=task_text(spec), code=source.strip(), failure=failure_text(failure))
-    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, temperature=0.0, stop=("\n\n", "```"))
+    prompts, greedy = team.prompts(Role.CRITIC), team.settings.of(Role.CRITIC).temperature is None
+    text = task_text(prompts, spec)
+    prompt = prompts.render("critique", task=text, code=source.strip(), failure=failure_text(failure))
+    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=greedy, stop=("\n\n", "```"))
     completion: Completion | None = team.receive(place, "critic", generation)
     return " ".join(completion.samples[0].text.split()) if completion else ""
 
@@ -245,9 +251,9 @@ def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure
 # --- what they share -------------------------------------------------------------------------------------------------
 
 
-def task_text(spec: Spec) -> str:
+def task_text(prompts: PromptSet, spec: Spec) -> str:
     """The task, as every prompt about it begins: what they share is computed once, and found in the engine's cache."""
-    return render(
+    return prompts.render(
         "task",
         statement=spec.statement,
         is_code=parse_code(spec.statement) is not None,

@@ -31,7 +31,9 @@ class RunRecord(Contract):
     settings: Settings
     """The team's knobs."""
     model: str
-    """The model, as it was named."""
+    """The model of roles that name none, as it was named."""
+    reviewed: bool = False
+    """Whether somebody is asked about plans."""
 
 
 class StoredRun:
@@ -92,14 +94,14 @@ def runs_folder() -> Path:
     return folder
 
 
-def create_run(task: Task, settings: Settings, model: str) -> StoredRun:
+def create_run(task: Task, settings: Settings, model: str, *, reviewed: bool = False) -> StoredRun:
     """Make the folder of a new run.
 
     Raises:
         RunError: it cannot be written; nothing is left behind.
     """
     run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    record = RunRecord(id=run_id, task=task, settings=settings, model=model)
+    record = RunRecord(id=run_id, task=task, settings=settings, model=model, reviewed=reviewed)
     folder = runs_folder() / run_id
     try:
         folder.mkdir(mode=0o700)

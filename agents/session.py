@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import KW_ONLY, dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import IO
 
 from leafwise.agents.contracts import Answer, Event, EventKind, Task
+from leafwise.agents.engines import Model, models_of, opened
 from leafwise.agents.errors import RunError, RunInterrupted
+from leafwise.agents.review import Review
+from leafwise.agents.role_settings import Role
 from leafwise.agents.runs import StoredRun, TraceWriter
 from leafwise.agents.settings import Settings
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import LeafwiseError
-from leafwise.runtime.opening import open_engine
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
 from leafwise.runtime.sandbox_contracts import SandboxLevel
 
@@ -27,11 +29,13 @@ _PLACE = Place("run")
 
 @dataclass(frozen=True)
 class Tools:
-    """An engine and a sandbox: those that are given stay the caller's; those that are named are opened and closed."""
+    """Engines and a sandbox: those that are given stay the caller's; those that are named are opened and closed."""
 
-    model: str | Engine
+    model: Model
     options: EngineOptions
     sandbox: Sandbox | SandboxLevel | None
+    models: Mapping[Role, Model] = field(default_factory=dict)
+    """Of roles, in place of what the settings name."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Session:
     trace: Path | None
     _: KW_ONLY
     resumed: bool
+    review: Review | None = None
 
     def run(self, listener: Callable[[Event], None], stop: threading.Event) -> Answer:
         """Work until the answer.
@@ -70,8 +75,8 @@ class Session:
                 if self.stored:
                     stack.enter_context(self.stored.locked())
                 writer = self._open_trace(stack)
-                engine, sandbox = self._open(stack)
-                team = Team(engine, sandbox, self.settings, listen, stop=stop)
+                engines, sandbox = self._open(stack)
+                team = Team(engines[Role.CODER], sandbox, self.settings, listen, stop=stop, engines=engines)
                 stack.callback(team.cancel_all)  # of a caller's engine, nothing may go on for nobody
                 return self._work(team, stack)
         except LeafwiseError as error:
@@ -87,16 +92,17 @@ class Session:
         team.emit(
             EventKind.RUN_STARTED,
             _PLACE,
-            f"{team.engine.info.name}, strategy {self.settings.strategy}, sandbox level {team.sandbox.level}",
+            f"{team.model_name}, strategy {self.settings.strategy}, sandbox level {team.sandbox.level}",
             run=self.stored.record.id if self.stored else "",
             resumed=self.resumed,
             model=team.engine.info.model_dump(),
+            models={role.value: engine.info.model_dump() for role, engine in team.engines.items()},
             sandbox=team.sandbox.level.value,
             task=self.task.model_dump(mode="json"),
             settings=self.settings.model_dump(),
         )
         checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
-        answer = run_workflow(self.task, team, checkpoints)
+        answer = run_workflow(self.task, team, checkpoints, self.review)
         answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
         team.emit(
             EventKind.RUN_FINISHED,
@@ -104,6 +110,7 @@ class Session:
             answer.statement,
             answer=answer.model_dump(mode="json"),
             engine=team.engine.meter().model_dump(),
+            engines={role.value: engine.meter().model_dump() for role, engine in team.engines.items()},
         )
         return answer
 
@@ -111,29 +118,25 @@ class Session:
         paths = [path for path in (self.stored.trace if self.stored else None, self.trace) if path is not None]
         return TraceWriter(*(stack.enter_context(_open_to_append(path)) for path in paths))
 
-    def _open(self, stack: ExitStack) -> tuple[Engine, Sandbox]:
-        """Open engine and sandbox; both, and the import of the workflow, take their time at once."""
+    def _open(self, stack: ExitStack) -> tuple[Mapping[Role, Engine], Sandbox]:
+        """Open engines and sandbox; both, and the import of the workflow, take their time at once."""
+        models = models_of(self.settings, self.tools.model, self.tools.models)
+        # each in a stack of its own: what one opened is closed even if the other fails
+        first, second = stack.enter_context(ExitStack()), stack.enter_context(ExitStack())
         with ThreadPoolExecutor(2) as pool:
-            opening_engine = pool.submit(_engine, self.tools.model, self.tools.options)
-            opening_sandbox = pool.submit(_sandbox, self.tools.sandbox, self.task.allow_imports)
+            engines = pool.submit(first.enter_context, opened(models, self.tools.options))
+            sandbox = pool.submit(second.enter_context, _opened(self.tools.sandbox, self.task.allow_imports))
             import leafwise.agents.workflow  # noqa: F401
-        error = opening_engine.exception() or opening_sandbox.exception()
-        if error is None:
-            return stack.enter_context(opening_engine.result()), stack.enter_context(opening_sandbox.result())
-        for opened in (opening_engine, opening_sandbox):
-            if opened.exception() is None:
-                opened.result().__exit__(None, None, None)
-        raise error
+        return engines.result(), sandbox.result()
 
 
-def _engine(model: str | Engine, options: EngineOptions) -> AbstractContextManager[Engine]:
-    return closing(open_engine(model, options)) if isinstance(model, str) else nullcontext(model)
-
-
-def _sandbox(sandbox: Sandbox | SandboxLevel | None, allow_imports: Sequence[str]) -> AbstractContextManager[Sandbox]:
+@contextmanager
+def _opened(sandbox: Sandbox | SandboxLevel | None, allow_imports: Sequence[str]) -> Iterator[Sandbox]:
     if sandbox is None or isinstance(sandbox, SandboxLevel):
-        return closing(open_sandbox(sandbox, allow_imports=allow_imports))
-    return nullcontext(sandbox)
+        with closing(open_sandbox(sandbox, allow_imports=allow_imports)) as own:
+            yield own
+    else:
+        yield sandbox
 
 
 def _open_to_append(path: Path) -> IO[str]:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from leafwise.runtime.contracts import Contract
+from leafwise.agents.role_settings import Role, RoleSettings
+from leafwise.runtime.contracts import Contract, Sampling
 
 Strategy = Literal["direct", "resample", "paper", "guided"]
 
@@ -80,6 +81,8 @@ class Settings(Contract):
     """Of every sample but the greedy draft."""
     top_p: float = Field(default=0.95, gt=0.0, le=1.0)
     """Of every sample but the greedy draft."""
+    roles: dict[Role, RoleSettings] = Field(default_factory=dict)
+    """How roles differ: their models, sampling, limits and prompts."""
 
     @field_validator("without")
     @classmethod
@@ -89,3 +92,14 @@ class Settings(Contract):
     def has(self, part: Part) -> bool:
         """Whether the team has a part."""
         return part not in self.without
+
+    def of(self, role: Role) -> RoleSettings:
+        """How a role differs; nothing by default."""
+        return self.roles.get(role, RoleSettings())
+
+    def sampling(self, role: Role, *, greedy: bool = False) -> Sampling:
+        """How a role's tokens are drawn: as its own settings say, or else the team's; `greedy` overrides both."""
+        if greedy:
+            return Sampling()
+        own = self.of(role).model_dump(include=set(Sampling.model_fields), exclude_none=True)
+        return Sampling(**{"temperature": self.temperature, "top_p": self.top_p, **own})

@@ -147,7 +147,7 @@ def select(state: State, team: Team, _place: Place) -> Update:
         candidates=state["tried"],
         ended_by=team.ended_by,
         spent=team.total_spent(),
-        model=team.engine.info.name,
+        model=team.model_name,
         sandbox=team.sandbox.level,
     )
     return {"answer": answer}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +14,10 @@ from leafwise.agents.checking import LIMITS, examine
 from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Failure, Spec, Spent
 from leafwise.agents.diagnosis import diagnose
 from leafwise.agents.errors import RunInterrupted
+from leafwise.agents.prompting import PromptSet
+from leafwise.agents.role_settings import Role, role_of
 from leafwise.agents.settings import Settings
-from leafwise.runtime.contracts import Completion, Message, Request, Sampling
+from leafwise.runtime.contracts import Completion, Message, Request
 from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.sandbox import Sandbox
@@ -40,7 +42,7 @@ class Team:
     """What the steps of the workflow work with. Safe to use from several threads."""
 
     engine: Engine
-    """Runs the model."""
+    """Runs the model of every role that `engines` does not have."""
     sandbox: Sandbox
     """Runs the programs."""
     settings: Settings
@@ -51,10 +53,18 @@ class Team:
     """What the run had used when the session began; grows as it goes."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by the caller to stop the run; finished steps are kept."""
+    engines: Mapping[Role, Engine] = field(default_factory=dict)
+    """Engines of the roles that have one of their own."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _in_flight: dict[Generation, int] = field(default_factory=dict)
     _must_fit: set[Generation] = field(default_factory=set)
     _started: float = field(default_factory=time.monotonic)
+    _paused_seconds: float = 0.0
+    _paused_since: float | None = None
+    _prompts: dict[Role, PromptSet] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._prompts = {role: PromptSet(self.settings.of(role).prompts) for role in Role}
 
     # the budget
 
@@ -73,8 +83,9 @@ class Team:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the session began."""
-        return time.monotonic() - self._started
+        """Seconds since the session began; those of `paused` do not count."""
+        now = time.monotonic() if self._paused_since is None else self._paused_since
+        return now - self._started - self._paused_seconds
 
     @property
     def ended_by(self) -> EndedBy:
@@ -87,11 +98,38 @@ class Team:
         """What the run has used, this session's time included."""
         return self.spent + Spent(seconds=self.seconds)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While somebody is asked, the clock stands still. Not while a request is in flight, and not nested."""
+        self._paused_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._paused_seconds += time.monotonic() - self._paused_since
+            self._paused_since = None
+
     # events
 
     def emit(self, kind: EventKind, place: Place, text: str = "", **data: Any) -> None:
         """Tell the listener something."""
         self.listener(Event(kind=kind, step=place.step, node=place.node, seconds=self.seconds, text=text, data=data))
+
+    # the roles
+
+    def engine_of(self, role: Role) -> Engine:
+        """The engine that runs a role's model."""
+        return self.engines.get(role, self.engine)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name, as answers tell it; roles that have another model are named."""
+        main = self.engine.info.name
+        others = [f"{role} {engine.info.name}" for role, engine in self.engines.items() if engine is not self.engine]
+        return f"{main} ({', '.join(others)})" if others else main
+
+    def prompts(self, role: Role) -> PromptSet:
+        """The prompts of a role."""
+        return self._prompts[role]
 
     # the model
 
@@ -104,7 +142,7 @@ class Team:
         continuation: str = "",
         n: int = 1,
         max_tokens: int | None = None,
-        temperature: float | None = None,
+        greedy: bool = False,
         stop: tuple[str, ...] = (),
         must_fit: bool = False,
         lookup: bool = False,
@@ -113,12 +151,13 @@ class Team:
 
         Args:
             place: who asks.
-            role: as whom, for the trace and the seed.
+            role: as whom: a role's name, and after a dash what tells its requests apart, for the trace and the seed.
             prompt: the user's turn.
             continuation: the beginning of the answer, put into the model's mouth.
             n: samples; fewer where the budget ends.
-            max_tokens: per sample; the settings' `answer_tokens` by default, less where the budget ends.
-            temperature: 0 for the most likely tokens; the settings' by default.
+            max_tokens: per sample, unless the role's settings say (of a coder's, the smaller); by default the team's
+                `answer_tokens`. Less where the budget ends.
+            greedy: most likely tokens instead of sampling.
             stop: strings that end a sample.
             lookup: see `Request.lookup`.
             must_fit: a prompt that exceeds the context is an error; otherwise it is noted and not asked.
@@ -129,9 +168,10 @@ class Team:
         Raises:
             ContextOverflowError: `must_fit` is set and the prompt does not fit.
         """
-        settings = self.settings
-        warm = settings.temperature if temperature is None else temperature
-        sampling = Sampling(temperature=warm, top_p=settings.top_p) if warm else Sampling()
+        settings, who = self.settings, role_of(role)
+        own = settings.of(who).max_tokens
+        limit = min(own, max_tokens) if own and max_tokens and who is Role.CODER else own or max_tokens
+        most = limit or settings.answer_tokens
         with self._lock:
             n = min(n, self.tokens_left // _SHORTEST)
             if n == 0 or self.seconds_left == 0.0:
@@ -139,9 +179,9 @@ class Team:
             request = Request(
                 messages=(Message(role="user", content=prompt),),
                 continuation=continuation,
-                sampling=sampling,
+                sampling=settings.sampling(who, greedy=greedy),
                 n=n,
-                max_tokens=min(max_tokens or settings.answer_tokens, self.tokens_left // n),
+                max_tokens=min(most, self.tokens_left // n),
                 stop=stop,
                 seed=zlib.crc32(f"{settings.seed}/{place.step}/{role}".encode()),
                 deadline=self.seconds_left,
@@ -149,7 +189,7 @@ class Team:
                 lookup=lookup,
             )
             try:
-                generation = self.engine.submit(request)
+                generation = self.engine_of(who).submit(request)
             except ContextOverflowError as error:
                 if must_fit:
                     raise

@@ -14,8 +14,8 @@ def of(strategy: Strategy, **changes: object) -> Settings:
 
 def test_one_answer_is_greedy_and_whole() -> None:
     for strategy in ("direct", "paper"):
-        assert draft_batches(of(strategy), 0, 0, 1000) == (Batch("signature", 1, 0.0, 384),)  # type: ignore[arg-type]
-        assert draft_batches(of(strategy, greedy_draft=False), 0, 0, 1000)[0].temperature == 0.8  # type: ignore[arg-type]
+        assert draft_batches(of(strategy), 0, 0, 1000) == (Batch("signature", 1, 384, greedy=True),)  # type: ignore[arg-type]
+        assert draft_batches(of(strategy, greedy_draft=False), 0, 0, 1000)[0].greedy is False  # type: ignore[arg-type]
 
 
 def test_resample_asks_for_as_many_as_cannot_outrun_the_budget() -> None:
@@ -23,8 +23,8 @@ def test_resample_asks_for_as_many_as_cannot_outrun_the_budget() -> None:
         batches = draft_batches(of("resample"), 0, 0, left)
         assert sum(b.n for b in batches) == expected
         assert {b.max_tokens for b in batches} == {384}
-    assert [b.temperature == 0.0 for b in draft_batches(of("resample"), 0, 0, 10**4)] == [True, False, False]
-    assert not any(b.temperature == 0.0 for b in draft_batches(of("resample"), 1, 0, 10**4))
+    assert [b.greedy for b in draft_batches(of("resample"), 0, 0, 10**4)] == [True, False, False]
+    assert not any(b.greedy for b in draft_batches(of("resample"), 1, 0, 10**4))
 
 
 def test_guided_begins_short_and_has_one_greedy_answer_in_the_first_round_only() -> None:
@@ -32,8 +32,8 @@ def test_guided_begins_short_and_has_one_greedy_answer_in_the_first_round_only()
     assert sum(b.n for b in first) == sum(b.n for b in later) == 6
     assert [b.max_tokens for b in first] == [384, 96, 96], "the greedy answer is whole"
     assert {b.max_tokens for b in later} == {192}
-    assert [b.n for b in first if b.temperature == 0.0] == [1]
-    assert not [b for b in later if b.temperature == 0.0]
+    assert [b.n for b in first if b.greedy] == [1]
+    assert not [b for b in later if b.greedy]
     assert {b.form for b in first} == {"signature", "fence"}
 
 
