@@ -2,7 +2,7 @@
 
     LeafwiseError
     └── AgentError
-        ├── TaskError          the task, its examples or its tests file: nothing was started
+        ├── TaskError          the task, its examples, its tests or context files: nothing was started
         ├── PromptError        a prompt file is missing, or its variables do not match
         ├── RunError           a stored run is missing, unreadable, in use, or cannot be written
         └── RunInterrupted     the caller stopped the run; it can be resumed

@@ -73,6 +73,7 @@ class Coder:
             signature=spec.signature or f"def {spec.entry_point}(*args):",
             statement=spec.statement,
             examples=_shown(spec) if len(spec.examples) else "",
+            context=spec.context,
             purpose=purpose,
             name=spec.entry_point or "",
         )
@@ -231,6 +232,7 @@ def task_text(spec: Spec) -> str:
         is_code=parse_code(spec.statement) is not None,
         examples=_shown(spec),
         imports=", ".join(spec.allow_imports),
+        context=spec.context,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import IO
 
+from leafwise.agents.context import check_imports, context_modules, token_counter, with_context, with_needs
 from leafwise.agents.contracts import Answer, Event, EventKind, Task
 from leafwise.agents.errors import RunError, RunInterrupted
 from leafwise.agents.runs import StoredRun, TraceWriter
@@ -84,6 +85,7 @@ class Session:
     def _work(self, team: Team, stack: ExitStack) -> Answer:
         from leafwise.agents.workflow import open_checkpoints, run_workflow  # imported while engine and sandbox opened
 
+        task, note = self._with_context(team)
         team.emit(
             EventKind.RUN_STARTED,
             _PLACE,
@@ -92,12 +94,15 @@ class Session:
             resumed=self.resumed,
             model=team.engine.info.model_dump(),
             sandbox=team.sandbox.level.value,
-            task=self.task.model_dump(mode="json"),
+            task=task.model_dump(mode="json"),
             settings=self.settings.model_dump(),
         )
+        if note:
+            team.emit(EventKind.NOTE, _PLACE, note)
         checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
-        answer = run_workflow(self.task, team, checkpoints)
+        answer = run_workflow(task, team, checkpoints)
         answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
+        answer = with_needs(answer, task.context_roots)
         team.emit(
             EventKind.RUN_FINISHED,
             _PLACE,
@@ -107,15 +112,24 @@ class Session:
         )
         return answer
 
+    def _with_context(self, team: Team) -> tuple[Task, str]:
+        """The task with what prompts say of its context files, and a line about that for people."""
+        if not self.task.context_roots:
+            return self.task, ""
+        task, packed = with_context(self.task, self.settings.context_tokens, token_counter(team.engine))
+        check_imports(packed.documents, team.sandbox)
+        return task, packed.note
+
     def _open_trace(self, stack: ExitStack) -> TraceWriter:
         paths = [path for path in (self.stored.trace if self.stored else None, self.trace) if path is not None]
         return TraceWriter(*(stack.enter_context(_open_to_append(path)) for path in paths))
 
     def _open(self, stack: ExitStack) -> tuple[Engine, Sandbox]:
         """Open engine and sandbox; both, and the import of the workflow, take their time at once."""
+        modules = stack.enter_context(context_modules(self.task.context_roots))
         with ThreadPoolExecutor(2) as pool:
             opening_engine = pool.submit(_engine, self.tools.model, self.tools.options)
-            opening_sandbox = pool.submit(_sandbox, self.tools.sandbox, self.task.allow_imports)
+            opening_sandbox = pool.submit(_sandbox, self.tools.sandbox, self.task.allow_imports, modules)
             import leafwise.agents.workflow  # noqa: F401
         error = opening_engine.exception() or opening_sandbox.exception()
         if error is None:
@@ -130,9 +144,11 @@ def _engine(model: str | Engine, options: EngineOptions) -> AbstractContextManag
     return closing(open_engine(model, options)) if isinstance(model, str) else nullcontext(model)
 
 
-def _sandbox(sandbox: Sandbox | SandboxLevel | None, allow_imports: Sequence[str]) -> AbstractContextManager[Sandbox]:
+def _sandbox(
+    sandbox: Sandbox | SandboxLevel | None, allow_imports: Sequence[str], modules: Sequence[Path]
+) -> AbstractContextManager[Sandbox]:
     if sandbox is None or isinstance(sandbox, SandboxLevel):
-        return closing(open_sandbox(sandbox, allow_imports=allow_imports))
+        return closing(open_sandbox(sandbox, allow_imports=allow_imports, modules=modules))
     return nullcontext(sandbox)
 
 

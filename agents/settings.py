@@ -68,6 +68,8 @@ class Settings(Contract):
     """Of every sample but the greedy draft."""
     top_p: float = Field(default=0.95, gt=0.0, le=1.0)
     """Of every sample but the greedy draft."""
+    context_tokens: int = Field(default=400, ge=0)
+    """Most tokens of a prompt that tell of the context files' functions."""
 
     @field_validator("without")
     @classmethod

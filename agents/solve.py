@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from leafwise.agents.context_files import read_context
 from leafwise.agents.contracts import Answer, Event, Task
 from leafwise.agents.reading import find_name, find_signature, read_task
 from leafwise.agents.runs import StoredRun, create_run, load_run
@@ -18,7 +19,7 @@ from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.handle import Handle
 from leafwise.runtime.models import DEFAULT_MODEL
 from leafwise.runtime.sandbox import Sandbox
-from leafwise.runtime.sandbox_contracts import SandboxLevel
+from leafwise.runtime.sandbox_contracts import Check, SandboxLevel
 from leafwise.runtime.sandbox_imports import resolve_imports
 
 
@@ -55,6 +56,10 @@ class Options(TypedDict, total=False):
     """Installed packages that the answer may import beside the standard library. A sandbox of the caller's has to allow
     them by itself.
     """
+    context: Sequence[str | Path]
+    """Python files, and folders of such, whose functions the answer may import. A sandbox of the caller's has to show
+    them by itself.
+    """
     sandbox: Sandbox | SandboxLevel | None
     """A sandbox, which stays the caller's; a level; or None for the best that this machine has."""
     store: bool
@@ -76,7 +81,8 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
     """
     _check(options)
     if not isinstance(task, Task):
-        task = read_inputs(task, options.get("examples", ()), options.get("tests"), options.get("allow_imports", ()))
+        more = options.get("tests"), options.get("allow_imports", ()), options.get("context", ())
+        task = read_inputs(task, options.get("examples", ()), *more)
     settings = options.get("settings") or Settings()
     model = options.get("model", DEFAULT_MODEL)
     name = _lasting_name(model) if isinstance(model, str) else model.info.name
@@ -135,6 +141,7 @@ def read_inputs(
     examples: Sequence[str] = (),
     tests: str | Path | None = None,
     allow_imports: Sequence[str] = (),
+    context: Sequence[str | Path] = (),
 ) -> Task:
     """Read a task from what a user gives.
 
@@ -143,17 +150,20 @@ def read_inputs(
         examples: as in `Options`.
         tests: as in `Options`.
         allow_imports: as in `Options`.
+        context: as in `Options`.
 
     Raises:
-        TaskError: the task is empty, an example cannot be read, or the tests file is unusable.
-        UsageError: a package is not installed.
+        TaskError: the task is empty, an example cannot be read, or the tests file or a context file is unusable.
+        UsageError: a package is not installed, or a context file can't be imported under its name.
     """
     resolve_imports(allow_imports)
-    if tests is None:
-        return read_task(task, examples, allow_imports=allow_imports)
-    signature = find_signature(task)
-    entry_point = signature[0] if signature else find_name(task)
-    return read_task(task, examples, read_tests_file(Path(tests), entry_point, allow_imports), allow_imports)
+    roots = read_context(context)
+    checks: tuple[str, tuple[Check, ...]] = ("", ())
+    if tests is not None:
+        signature = find_signature(task)
+        entry_point = signature[0] if signature else find_name(task)
+        checks = read_tests_file(Path(tests), entry_point, [*allow_imports, *(root.module for root in roots)])
+    return read_task(task, examples, checks, allow_imports).model_copy(update={"context_roots": roots})
 
 
 def _check(options: Options) -> None:
@@ -169,6 +179,8 @@ def _check(options: Options) -> None:
         raise TypeError("examples is a sequence of texts, not one text")
     if isinstance(options.get("allow_imports"), str):
         raise TypeError("allow_imports is a sequence of names, not one text")
+    if isinstance(options.get("context"), str | Path):
+        raise TypeError("context is a sequence of paths, not one path")
     if not isinstance(options.get("settings", Settings()), Settings):
         raise TypeError("settings is a Settings object")
     if isinstance(options.get("sandbox"), str) and not isinstance(options.get("sandbox"), SandboxLevel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,12 +13,12 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import (
-    Context,
     Deterministic,
     InProcess,
     KVTypeName,
     ModelName,
     Threads,
+    Window,
     engine_options,
 )
 from leafwise.runtime.errors import UsageError
@@ -71,6 +72,10 @@ def solve(
         list[str] | None,
         typer.Option(help="An installed package that the answer may import, such as numpy; repeatable."),
     ] = None,
+    context_path: Annotated[
+        list[str] | None,
+        typer.Option("--context", help="A Python file or a folder whose functions the answer may import; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the code to this new file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Let --out replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
@@ -86,7 +91,7 @@ def solve(
     ] = "auto",
     trace: Annotated[Path | None, typer.Option(help="Append every event to this file, as JSON lines.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a stored run: its id, or last.")] = None,
-    window: Context = None,
+    window: Window = None,
     threads: Threads = None,
     kv_type: KVTypeName = "f16",
     deterministic: Deterministic = False,
@@ -113,7 +118,8 @@ def solve(
             go_on(resume, model=chosen, engine=engine, sandbox=level, trace=trace), out, as_json=as_json, quiet=quiet
         )
     settings = with_strategy(Settings(seed=seed, max_tokens=max_tokens, time_limit=time_limit), strategy)
-    inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or ())
+    paths = context_paths(context_path or ())
+    inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or (), paths)
     run = start(inputs, model=model, engine=engine, settings=settings, sandbox=level, store=True, trace=trace)
     return _show(run, out, as_json=as_json, quiet=quiet)
 
@@ -124,13 +130,27 @@ def refuse_beside_resume(context: typer.Context) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    stored = ("task", "file", "strategy", "example", "tests", "allow_import", "seed", "max_tokens", "time_limit")
-    for name in stored:
+    stored = "task file strategy example tests allow_import context_path seed max_tokens time_limit"
+    for name in stored.split():
         if _is_given(context, name):
-            option = "TASK" if name == "task" else f"--{name.replace('_', '-')}"
+            option = "TASK" if name == "task" else f"--{name.removesuffix('_path').replace('_', '-')}"
             raise UsageError(
                 f"--resume goes on with a stored task and its settings: {option} cannot be given", f"leave out {option}"
             )
+
+
+def context_paths(paths: Sequence[str]) -> list[Path]:
+    """Context files, as they are given.
+
+    Raises:
+        UsageError: a number stands there, which is what `--context` meant before there were context files.
+    """
+    for path in paths:
+        if path.isdigit() and not Path(path).exists():
+            raise UsageError(
+                f"--context takes a file or a folder, not {path}", f"for the model's window: --window {path}"
+            )
+    return [Path(path) for path in paths]
 
 
 def _is_given(context: typer.Context, name: str) -> bool:

@@ -63,7 +63,7 @@ Update = dict[str, Any]
 
 def initial_state(task: Task) -> State:
     """The state of a run that has not begun."""
-    root = Node(id=ROOT, spec=Spec(**task.model_dump()), depth=0)
+    root = Node(id=ROOT, spec=Spec(**task.model_dump(include={*Spec.model_fields})), depth=0)
     return State(
         task=task,
         nodes={ROOT: root},
@@ -137,7 +137,7 @@ def plan(state: State, team: Team, place: Place) -> Update:
     taken = [n.spec.entry_point for n in state["nodes"].values() if n.spec.entry_point]
     implied = _implied(state, node, taken, team.settings.max_breadth)
     result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
-    inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given}
+    inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given, "context": node.spec.context}
     specs = [stub.model_copy(update=inherited) for stub in result.stubs]
     children = {
         f"{node.id}.{i}": Node(id=f"{node.id}.{i}", spec=spec, depth=node.depth + 1) for i, spec in enumerate(specs, 1)

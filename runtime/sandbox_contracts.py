@@ -34,8 +34,8 @@ class SandboxOptions(Contract):
     imported before the first program runs. Anything a package holds can be read by every program.
     """
     modules: tuple[Path, ...] = ()
-    """Python files and folders of packages, by absolute path, that programs may import under their own names: read-only,
-    and imported only in a program's own processes. Anything a folder holds can be read by every program.
+    """Python files and packages' folders, by absolute path, that programs may import under their own names: read-only,
+    and imported in a program's own processes only. Anything a folder holds can be read by every program.
     """
     without: frozenset[Literal["landlock", "seccomp"]] = frozenset()
     """Layers to leave out, to measure what each is worth. Never for programs that nobody trusts."""

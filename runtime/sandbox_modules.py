@@ -1,4 +1,4 @@
-"""Modules of the caller's own that programs may import: what may be shown, and copies that the sandbox's user can read."""
+"""Modules of the caller's own that programs may import: which can be, and copies that the sandbox's user can read."""
 
 from __future__ import annotations
 
