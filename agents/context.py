@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leafwise.agents.context_documents import Document, documents_of, import_lines, render
@@ -64,17 +64,23 @@ def with_context(task: Task, budget: int, count: Callable[[str], int]) -> tuple[
     trees = parse_context(task.context_roots, load_context(task.context_roots))
     # what is to be written is not there to be called
     found = [document for document in documents_of(trees) if document.importable != task.entry_point]
-    packed = pack(ranked(found, f"{task.statement} {task.entry_point or ''}"), budget, count)
+    best = relevant(found, f"{task.statement} {task.entry_point or ''}")
+    others = tuple(document.label for document in found if document not in best)
+    packed = pack(best, budget, count)
+    packed = replace(packed, left_out=(*packed.left_out, *others))
     given = "\n".join(part for part in (import_lines(packed.documents), task.given) if part)
     return task.model_copy(update={"context": packed.text, "given": given}), packed
 
 
-def ranked(documents: Sequence[Document], query: str) -> list[Document]:
-    """Documents, best first: those that the query names, then by BM25; without any word in common, as they come."""
+def relevant(documents: Sequence[Document], query: str) -> list[Document]:
+    """What fits a query, best first: documents that it names, then by BM25. If none has a word in common, all of them.
+
+    A model that is told of what it does not need writes that instead of what it was asked for.
+    """
     named = {word for word in _IDENTIFIER.findall(query) if "_" in word or not word.islower()}
     fit = scores(query, [document.words for document in documents])
     order = sorted(range(len(documents)), key=lambda i: (documents[i].name not in named, -fit[i]))
-    return [documents[i] for i in order]
+    return [documents[i] for i in order if fit[i] > 0] or [*documents]
 
 
 def pack(documents: Sequence[Document], budget: int, count: Callable[[str], int]) -> Packed:
@@ -144,6 +150,28 @@ def check_imports(documents: Sequence[Document], sandbox: Sandbox) -> None:
             if missing:
                 hint = f"add --allow-import {missing[1]} if it is installed, or --context with its file if it is yours"
             raise TaskError(f"the context module {module} does not load in the sandbox: {verdict.detail}", hint)
+
+
+# --- in answers ------------------------------------------------------------------------------------------------------
+
+
+def without_copies(code: str, context: str) -> str:
+    """A module without its own versions of what it was told to import: small models write those again, and wrongly.
+
+    Args:
+        code: a module that parses.
+        context: see `Spec.context`.
+    """
+    there = set(re.findall(r"\w+", " ".join(re.findall(r"^from \S+ import (.+)$", context, re.MULTILINE))))
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    copies = [node for node in ast.parse(code).body if isinstance(node, kinds) and node.name in there]
+    lines: list[str | None] = [*code.split("\n")]
+    for node in copies:
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        end = node.end_lineno or first
+        lines[first - 1 : end] = [None] * (end - first + 1)
+    kept = "\n".join(line for line in lines if line is not None).strip("\n") + "\n"
+    return kept if copies else code
 
 
 def with_needs(answer: Answer, roots: Sequence[ContextRoot]) -> Answer:

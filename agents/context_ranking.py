@@ -9,9 +9,9 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\WA-Z\d_]+|\d+")
 _NO_MEANING = frozenset(
     re.findall(
         r"\w+",
-        "a an and are as at be by can for from function given has have if in into is it its no not of on or return returns "
-        "self should such takes than that the their then there this to use using which will with write def str int list "
-        "dict tuple bool float none true false",
+        "a an and are as at be by can for from function given has have if in into is it its no not of on or return "
+        "returns self should such takes than that the their then there this to use using which will with write "
+        "def str int list dict tuple bool float none true false",
     )
 )
 _SHORTEST = 3

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leafwise.agents.context import without_copies
 from leafwise.agents.contracts import Failure, Plan, Spec
 from leafwise.agents.extract import Extraction, extract_code
 from leafwise.agents.given import continuable, parse_code, with_given
@@ -130,7 +131,8 @@ def _read_code(opening: str, sample: Sample, spec: Spec) -> Written:
     answer = opening + sample.text
     found = extract_code(answer, spec.entry_point, continuable(spec.statement, spec.entry_point))
     if found.code and spec.given:
-        found = found.model_copy(update={"code": with_given(found.code, spec.given)})
+        code = without_copies(found.code, spec.context)
+        found = found.model_copy(update={"code": with_given(code, spec.given)})
     return Written(
         answer=answer,
         extraction=found,
