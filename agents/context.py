@@ -162,7 +162,7 @@ def without_copies(code: str, context: str) -> str:
         code: a module that parses.
         context: see `Spec.context`.
     """
-    there = set(re.findall(r"\w+", " ".join(re.findall(r"^from \S+ import (.+)$", context, re.MULTILINE))))
+    there = context_names(context)
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     copies = [node for node in ast.parse(code).body if isinstance(node, kinds) and node.name in there]
     lines: list[str | None] = [*code.split("\n")]
@@ -172,6 +172,11 @@ def without_copies(code: str, context: str) -> str:
         lines[first - 1 : end] = [None] * (end - first + 1)
     kept = "\n".join(line for line in lines if line is not None).strip("\n") + "\n"
     return kept if copies else code
+
+
+def context_names(context: str) -> list[str]:
+    """Names of the functions and classes that a context text says can be imported (see `Spec.context`)."""
+    return re.findall(r"\w+", " ".join(re.findall(r"^from \S+ import (.+)$", context, re.MULTILINE)))
 
 
 def with_needs(answer: Answer, roots: Sequence[ContextRoot]) -> Answer:

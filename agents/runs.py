@@ -32,6 +32,8 @@ class RunRecord(Contract):
     """The team's knobs."""
     model: str
     """The model, as it was named."""
+    memory: str = ""
+    """The memory file, absolute; empty without one."""
 
 
 class StoredRun:
@@ -92,14 +94,20 @@ def runs_folder() -> Path:
     return folder
 
 
-def create_run(task: Task, settings: Settings, model: str) -> StoredRun:
+def create_run(task: Task, settings: Settings, model: str, memory: str = "") -> StoredRun:
     """Make the folder of a new run.
+
+    Args:
+        task: see `RunRecord`.
+        settings: see `RunRecord`.
+        model: see `RunRecord`.
+        memory: see `RunRecord`.
 
     Raises:
         RunError: it cannot be written; nothing is left behind.
     """
     run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    record = RunRecord(id=run_id, task=task, settings=settings, model=model)
+    record = RunRecord(id=run_id, task=task, settings=settings, model=model, memory=memory)
     folder = runs_folder() / run_id
     try:
         folder.mkdir(mode=0o700)

@@ -13,6 +13,8 @@ from typing import IO
 from leafwise.agents.context import check_imports, context_modules, token_counter, with_context, with_needs
 from leafwise.agents.contracts import Answer, Event, EventKind, Task
 from leafwise.agents.errors import RunError, RunInterrupted
+from leafwise.agents.memory import Memory
+from leafwise.agents.memory_use import Library, with_origin
 from leafwise.agents.runs import StoredRun, TraceWriter
 from leafwise.agents.settings import Settings
 from leafwise.agents.team import Place, Team
@@ -44,6 +46,7 @@ class Session:
     tools: Tools
     stored: StoredRun | None
     trace: Path | None
+    memory: Memory | None = None
     _: KW_ONLY
     resumed: bool
 
@@ -86,6 +89,9 @@ class Session:
         from leafwise.agents.workflow import open_checkpoints, run_workflow  # imported while engine and sandbox opened
 
         task, note = self._with_context(team)
+        if self.memory:
+            run_id = self.stored.record.id if self.stored else ""
+            team.library = Library(self.memory, self.task, team.engine.info.name, run_id)
         team.emit(
             EventKind.RUN_STARTED,
             _PLACE,
@@ -102,7 +108,7 @@ class Session:
         checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
         answer = run_workflow(task, team, checkpoints)
         answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
-        answer = with_needs(answer, task.context_roots)
+        answer = with_origin(with_needs(answer, task.context_roots), team.library)
         team.emit(
             EventKind.RUN_FINISHED,
             _PLACE,

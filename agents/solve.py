@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 
 from leafwise.agents.context_files import read_context
 from leafwise.agents.contracts import Answer, Event, Task
+from leafwise.agents.memory import Memory, open_memory
 from leafwise.agents.reading import find_name, find_signature, read_task
 from leafwise.agents.runs import StoredRun, create_run, load_run
 from leafwise.agents.session import Session, Tools
@@ -16,6 +17,7 @@ from leafwise.agents.settings import Settings
 from leafwise.agents.tests_file import read_tests_file
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
+from leafwise.runtime.errors import UsageError
 from leafwise.runtime.handle import Handle
 from leafwise.runtime.models import DEFAULT_MODEL
 from leafwise.runtime.sandbox import Sandbox
@@ -60,6 +62,10 @@ class Options(TypedDict, total=False):
     """Python files, and folders of such, whose functions the answer may import. A sandbox of the caller's has to show
     them by itself.
     """
+    memory: str | Path | None
+    """A file of verified functions, made if it is not there: known functions become candidates, which have to pass this
+    task's examples like any other; what this run verifies is kept. Only for the strategies paper and guided.
+    """
     sandbox: Sandbox | SandboxLevel | None
     """A sandbox, which stays the caller's; a level; or None for the best that this machine has."""
     store: bool
@@ -78,6 +84,8 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
     Raises:
         TaskError: the task, an example or the tests file is not usable.
         RunError: the run cannot be stored.
+        MemoryFileError: the memory file is unusable.
+        UsageError: the strategy has no use for a memory.
     """
     _check(options)
     if not isinstance(task, Task):
@@ -86,9 +94,11 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
     settings = options.get("settings") or Settings()
     model = options.get("model", DEFAULT_MODEL)
     name = _lasting_name(model) if isinstance(model, str) else model.info.name
-    stored = create_run(task, settings, name) if options.get("store") else None
+    memory = _memory(options.get("memory"), settings)
+    where = str(memory.path) if memory else ""
+    stored = create_run(task, settings, name, where) if options.get("store") else None
     tools = Tools(model, options.get("engine") or EngineOptions(), options.get("sandbox"))
-    return _launch(Session(task, settings, tools, stored, options.get("trace"), resumed=False))
+    return _launch(Session(task, settings, tools, stored, options.get("trace"), memory, resumed=False))
 
 
 def resume(
@@ -110,11 +120,13 @@ def resume(
 
     Raises:
         RunError: there is no such run, or it is unusable.
+        MemoryFileError: its memory file is unusable.
     """
     stored = load_run(run)
     record = stored.record
     tools = Tools(model or record.model, engine or EngineOptions(), sandbox)
-    return _launch(Session(record.task, record.settings, tools, stored, trace, resumed=True))
+    memory = open_memory(record.memory) if record.memory else None
+    return _launch(Session(record.task, record.settings, tools, stored, trace, memory, resumed=True))
 
 
 def solve(task: str | Task, **options: Unpack[Options]) -> Answer:
@@ -185,6 +197,14 @@ def _check(options: Options) -> None:
         raise TypeError("settings is a Settings object")
     if isinstance(options.get("sandbox"), str) and not isinstance(options.get("sandbox"), SandboxLevel):
         raise TypeError("sandbox is a SandboxLevel or a Sandbox")
+
+
+def _memory(path: str | Path | None, settings: Settings) -> Memory | None:
+    if path is None:
+        return None
+    if settings.strategy not in ("paper", "guided"):
+        raise UsageError(f"the strategy {settings.strategy} has no use for a memory", "choose guided or paper")
+    return open_memory(path)
 
 
 def _lasting_name(model: str) -> str:

@@ -76,6 +76,10 @@ def solve(
         list[str] | None,
         typer.Option("--context", help="A Python file or a folder whose functions the answer may import; repeatable."),
     ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(help="A file of verified functions: known ones are tried, new ones kept; made if missing."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the code to this new file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Let --out replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
@@ -120,7 +124,9 @@ def solve(
     settings = with_strategy(Settings(seed=seed, max_tokens=max_tokens, time_limit=time_limit), strategy)
     paths = context_paths(context_path or ())
     inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or (), paths)
-    run = start(inputs, model=model, engine=engine, settings=settings, sandbox=level, store=True, trace=trace)
+    run = start(
+        inputs, model=model, engine=engine, settings=settings, sandbox=level, store=True, trace=trace, memory=memory
+    )
     return _show(run, out, as_json=as_json, quiet=quiet)
 
 
@@ -130,7 +136,7 @@ def refuse_beside_resume(context: typer.Context) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    stored = "task file strategy example tests allow_import context_path seed max_tokens time_limit"
+    stored = "task file strategy example tests allow_import context_path memory seed max_tokens time_limit"
     for name in stored.split():
         if _is_given(context, name):
             option = "TASK" if name == "task" else f"--{name.removesuffix('_path').replace('_', '-')}"

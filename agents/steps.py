@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, settled, tell
+from leafwise.agents.context import context_names
 from leafwise.agents.contracts import (
     ROOT,
     Answer,
@@ -23,6 +24,7 @@ from leafwise.agents.contracts import (
     Task,
 )
 from leafwise.agents.extract import Extraction
+from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.plans import assemble, implied_stubs
 from leafwise.agents.policy import Situation, Step
 from leafwise.agents.selection import agreement, best, rank
@@ -117,6 +119,7 @@ def draft(state: State, team: Team, place: Place) -> Update:
     if checks:
         candidates = examine_all(team, place, spec, "draft", written, checks)
     tell(team, place, written, candidates)
+    candidates += remembered(team, place, spec, checks) if first else []
     return {"checks": {ROOT: checks}, "candidates": candidates, "tried": len(candidates)}
 
 
@@ -135,6 +138,7 @@ def plan(state: State, team: Team, place: Place) -> Update:
     """Split a node into documented functions: those that its best draft calls and lacks, or else the generalist's."""
     node = state["nodes"][place.node]
     taken = [n.spec.entry_point for n in state["nodes"].values() if n.spec.entry_point]
+    taken += context_names(node.spec.context)
     implied = _implied(state, node, taken, team.settings.max_breadth)
     result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
     inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given, "context": node.spec.context}
@@ -160,6 +164,8 @@ def leaf(state: State, team: Team, place: Place) -> Update:
     checks = roles.receive_checks(team, place, node.spec, tester)
     candidates = examine_all(team, place, node.spec, "leaf", written, checks)
     tell(team, place, written, candidates)
+    candidates += remembered(team, place, node.spec, checks)
+    keep(team, place, node.spec, best(candidates), checks)
     return {
         "nodes": {node.id: _decided(node, best(candidates))},
         "checks": {node.id: checks},
@@ -202,9 +208,10 @@ def repair(state: State, team: Team, place: Place) -> Update:
     return {"candidates": candidates, "tried": len(candidates), "improved": improved}
 
 
-def select(state: State, team: Team, _place: Place) -> Update:
+def select(state: State, team: Team, place: Place) -> Update:
     """The best of all candidates of all stages becomes the answer, with the honest statement of what was checked."""
     winner = best(state["candidates"])
+    keep(team, place, state["nodes"][ROOT].spec, winner, state["checks"].get(ROOT, ()))
     evidence = winner.evidence if winner else None
     nodes = {**state["nodes"], ROOT: _decided(state["nodes"][ROOT], winner)}
     answer = Answer(

@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leafwise.agents.checking import LIMITS, examine
 from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Spec, Spent
@@ -18,6 +18,9 @@ from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Check
+
+if TYPE_CHECKING:
+    from leafwise.agents.memory_use import Library
 
 _SHORTEST = 16
 """Tokens below which an answer is not worth asking for."""
@@ -49,6 +52,8 @@ class Team:
     """What the run had used when the session began; grows as it goes."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by the caller to stop the run; finished steps are kept."""
+    library: Library | None = None
+    """Verified functions of earlier runs, if the user gave a memory file."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _in_flight: dict[Generation, int] = field(default_factory=dict)
     _must_fit: set[Generation] = field(default_factory=set)
