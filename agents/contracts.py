@@ -13,7 +13,7 @@ from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox_contracts import Check, SandboxLevel
 
 EndedBy = Literal["done", "tokens", "time"]
-Origin = Literal["draft", "leaf", "compose", "repair"]
+Origin = Literal["draft", "leaf", "compose", "repair", "memory"]
 
 ROOT = "root"
 """The name of the problem tree's root; children are `root.1`, `root.2`, ..."""
@@ -40,10 +40,31 @@ class Spec(Contract):
     """
     allow_imports: tuple[str, ...] = ()
     """Installed packages that the code and its examples may import beside the standard library."""
+    context: str = ""
+    """Signatures and docstrings of what the code may import from the context files, as prompts show them."""
+
+
+class ContextRoot(Contract):
+    """A module of the user's that the answer may import: a file, or a package with all its Python files."""
+
+    path: str
+    """Where it is, absolute. It is imported by the name of the file or folder."""
+    files: tuple[str, ...]
+    """The files whose functions models are told of, from the folder that holds the module, such as `shop/prices.py`."""
+    sha256: str
+    """Of all its Python files: a resumed run must find the same."""
+
+    @property
+    def module(self) -> str:
+        """The name it is imported by."""
+        return self.path.rpartition("/")[2].removesuffix(".py")
 
 
 class Task(Spec):
     """What the user asked for. There is no field for hidden tests, on purpose."""
+
+    context_roots: tuple[ContextRoot, ...] = ()
+    """Modules of the user's that the code and its examples may import."""
 
 
 # --- the problem tree ------------------------------------------------------------------------------------------------
@@ -256,3 +277,5 @@ class Answer(Contract):
     """The model's name."""
     sandbox: SandboxLevel
     """The level that programs ran under."""
+    needs: tuple[str, ...] = ()
+    """Context files and packages that the code imports: without them it does not run."""

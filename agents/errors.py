@@ -2,11 +2,12 @@
 
     LeafwiseError
     └── AgentError
-        ├── TaskError          the task, its examples or its tests file: nothing was started
+        ├── TaskError          the task, its examples, its tests or context files: nothing was started
         ├── TeamFileError      the team's TOML file cannot be read or says what there is not: nothing was started
         ├── PromptError        a prompt file is missing, or its variables do not match
         ├── ReviewError        an edited plan cannot be used
         ├── RunError           a stored run is missing, unreadable, in use, or cannot be written
+        ├── MemoryFileError    a file of verified functions is not one, is damaged, or cannot be written
         └── RunInterrupted     the caller stopped the run; it can be resumed
 
 What a model writes, however wrong, is a value: see `agents.contracts`.
@@ -39,6 +40,10 @@ class ReviewError(AgentError):
 
 class RunError(AgentError):
     """A stored run cannot be used."""
+
+
+class MemoryFileError(AgentError):
+    """A file of verified functions cannot be used; nothing in it was changed."""
 
 
 class RunInterrupted(AgentError):  # noqa: N818 - an event, not a fault

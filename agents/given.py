@@ -79,7 +79,11 @@ def _names(node: ast.stmt) -> set[str]:
 
 
 def _uses(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    """Names that are read and nowhere made: a variable of the code's own is not what is given under that name."""
+    nodes = [*ast.walk(tree)]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    own = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    return {node.id for node in names} - own - {node.arg for node in nodes if isinstance(node, ast.arg)}
 
 
 def _after_head(tree: ast.Module) -> int:

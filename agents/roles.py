@@ -6,6 +6,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leafwise.agents.context import without_copies
 from leafwise.agents.contracts import Failure, Plan, Spec
 from leafwise.agents.drafting import Batch
 from leafwise.agents.extract import Extraction, extract_code
@@ -84,6 +85,7 @@ class Coder:
             signature=spec.signature or f"def {spec.entry_point}(*args):",
             statement=spec.statement,
             examples=_shown(spec) if len(spec.examples) else "",
+            context=spec.context,
             purpose=purpose,
             name=spec.entry_point or "",
         )
@@ -153,7 +155,8 @@ def _read_code(opening: str, sample: Sample, spec: Spec) -> Written:
     answer = opening + sample.text
     found = extract_code(answer, spec.entry_point, continuable(spec.statement, spec.entry_point))
     if found.code and spec.given:
-        found = found.model_copy(update={"code": with_given(found.code, spec.given)})
+        code = without_copies(found.code, spec.context)
+        found = found.model_copy(update={"code": with_given(code, spec.given)})
     return Written(
         answer=answer,
         extraction=found,
@@ -259,6 +262,7 @@ def task_text(prompts: PromptSet, spec: Spec) -> str:
         is_code=parse_code(spec.statement) is not None,
         examples=_shown(spec),
         imports=", ".join(spec.allow_imports),
+        context=spec.context,
     )
 
 

@@ -34,6 +34,8 @@ class RunRecord(Contract):
     """The model of roles that name none, as it was named."""
     reviewed: bool = False
     """Whether somebody is asked about plans."""
+    memory: str = ""
+    """The memory file, absolute; empty without one."""
 
 
 class StoredRun:
@@ -94,14 +96,21 @@ def runs_folder() -> Path:
     return folder
 
 
-def create_run(task: Task, settings: Settings, model: str, *, reviewed: bool = False) -> StoredRun:
+def create_run(task: Task, settings: Settings, model: str, memory: str = "", *, reviewed: bool = False) -> StoredRun:
     """Make the folder of a new run.
+
+    Args:
+        task: see `RunRecord`.
+        settings: see `RunRecord`.
+        model: see `RunRecord`.
+        memory: see `RunRecord`.
+        reviewed: see `RunRecord`.
 
     Raises:
         RunError: it cannot be written; nothing is left behind.
     """
     run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    record = RunRecord(id=run_id, task=task, settings=settings, model=model, reviewed=reviewed)
+    record = RunRecord(id=run_id, task=task, settings=settings, model=model, memory=memory, reviewed=reviewed)
     folder = runs_folder() / run_id
     try:
         folder.mkdir(mode=0o700)

@@ -10,9 +10,12 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import IO
 
+from leafwise.agents.context import check_imports, context_modules, token_counter, with_context, with_needs
 from leafwise.agents.contracts import Answer, Event, EventKind, Task
 from leafwise.agents.engines import Model, models_of, opened
 from leafwise.agents.errors import RunError, RunInterrupted
+from leafwise.agents.memory import Memory
+from leafwise.agents.memory_use import Library, with_origin
 from leafwise.agents.review import Review
 from leafwise.agents.role_settings import Role
 from leafwise.agents.runs import StoredRun, TraceWriter
@@ -47,6 +50,7 @@ class Session:
     tools: Tools
     stored: StoredRun | None
     trace: Path | None
+    memory: Memory | None = None
     _: KW_ONLY
     resumed: bool
     review: Review | None = None
@@ -89,6 +93,10 @@ class Session:
     def _work(self, team: Team, stack: ExitStack) -> Answer:
         from leafwise.agents.workflow import open_checkpoints, run_workflow  # imported while engine and sandbox opened
 
+        task, note = self._with_context(team)
+        if self.memory:
+            run_id = self.stored.record.id if self.stored else ""
+            team.library = Library(self.memory, self.task, team.engine.info.name, run_id)
         team.emit(
             EventKind.RUN_STARTED,
             _PLACE,
@@ -98,12 +106,15 @@ class Session:
             model=team.engine.info.model_dump(),
             models={role.value: engine.info.model_dump() for role, engine in team.engines.items()},
             sandbox=team.sandbox.level.value,
-            task=self.task.model_dump(mode="json"),
+            task=task.model_dump(mode="json"),
             settings=self.settings.model_dump(),
         )
+        if note:
+            team.emit(EventKind.NOTE, _PLACE, note)
         checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
-        answer = run_workflow(self.task, team, checkpoints, self.review)
+        answer = run_workflow(task, team, checkpoints, self.review)
         answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
+        answer = with_origin(with_needs(answer, task.context_roots), team.library)
         team.emit(
             EventKind.RUN_FINISHED,
             _PLACE,
@@ -114,6 +125,14 @@ class Session:
         )
         return answer
 
+    def _with_context(self, team: Team) -> tuple[Task, str]:
+        """The task with what prompts say of its context files, and a line about that for people."""
+        if not self.task.context_roots:
+            return self.task, ""
+        task, packed = with_context(self.task, self.settings.context_tokens, token_counter(team.engine))
+        check_imports(packed.documents, team.sandbox)
+        return task, packed.note
+
     def _open_trace(self, stack: ExitStack) -> TraceWriter:
         paths = [path for path in (self.stored.trace if self.stored else None, self.trace) if path is not None]
         return TraceWriter(*(stack.enter_context(_open_to_append(path)) for path in paths))
@@ -121,19 +140,23 @@ class Session:
     def _open(self, stack: ExitStack) -> tuple[Mapping[Role, Engine], Sandbox]:
         """Open engines and sandbox; both, and the import of the workflow, take their time at once."""
         models = models_of(self.settings, self.tools.model, self.tools.models)
+        modules = stack.enter_context(context_modules(self.task.context_roots))
         # each in a stack of its own: what one opened is closed even if the other fails
         first, second = stack.enter_context(ExitStack()), stack.enter_context(ExitStack())
         with ThreadPoolExecutor(2) as pool:
             engines = pool.submit(first.enter_context, opened(models, self.tools.options))
-            sandbox = pool.submit(second.enter_context, _opened(self.tools.sandbox, self.task.allow_imports))
+            own = _opened(self.tools.sandbox, self.task.allow_imports, modules)
+            sandbox = pool.submit(second.enter_context, own)
             import leafwise.agents.workflow  # noqa: F401
         return engines.result(), sandbox.result()
 
 
 @contextmanager
-def _opened(sandbox: Sandbox | SandboxLevel | None, allow_imports: Sequence[str]) -> Iterator[Sandbox]:
+def _opened(
+    sandbox: Sandbox | SandboxLevel | None, allow_imports: Sequence[str], modules: Sequence[Path]
+) -> Iterator[Sandbox]:
     if sandbox is None or isinstance(sandbox, SandboxLevel):
-        with closing(open_sandbox(sandbox, allow_imports=allow_imports)) as own:
+        with closing(open_sandbox(sandbox, allow_imports=allow_imports, modules=modules)) as own:
             yield own
     else:
         yield sandbox

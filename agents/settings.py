@@ -83,6 +83,8 @@ class Settings(Contract):
     """Of every sample but the greedy draft."""
     roles: dict[Role, RoleSettings] = Field(default_factory=dict)
     """How roles differ: their models, sampling, limits and prompts."""
+    context_tokens: int = Field(default=400, ge=0)
+    """Most tokens of a prompt that tell of the context files' functions."""
 
     @field_validator("without")
     @classmethod

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from leafwise.agents.context_files import read_context
 from leafwise.agents.contracts import Answer, Event, Task
 from leafwise.agents.engines import Model, lasting, lasting_name
+from leafwise.agents.memory import Memory, open_memory
 from leafwise.agents.reading import find_name, find_signature, read_task
 from leafwise.agents.review import Review
 from leafwise.agents.role_settings import Role
@@ -19,10 +21,11 @@ from leafwise.agents.team_file import read_team_file
 from leafwise.agents.tests_file import read_tests_file
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
+from leafwise.runtime.errors import UsageError
 from leafwise.runtime.handle import Handle
 from leafwise.runtime.models import DEFAULT_MODEL
 from leafwise.runtime.sandbox import Sandbox
-from leafwise.runtime.sandbox_contracts import SandboxLevel
+from leafwise.runtime.sandbox_contracts import Check, SandboxLevel
 from leafwise.runtime.sandbox_imports import resolve_imports
 
 
@@ -63,6 +66,14 @@ class Options(TypedDict, total=False):
     """Installed packages that the answer may import beside the standard library. A sandbox of the caller's has to allow
     them by itself.
     """
+    context: Sequence[str | Path]
+    """Python files, and folders of such, whose functions the answer may import. A sandbox of the caller's has to show
+    them by itself.
+    """
+    memory: str | Path | None
+    """A file of verified functions, made if it is not there: known functions become candidates, which have to pass this
+    task's examples like any other; what this run verifies is kept. Only for the strategies paper and guided.
+    """
     sandbox: Sandbox | SandboxLevel | None
     """A sandbox, which stays the caller's; a level; or None for the best that this machine has."""
     store: bool
@@ -86,16 +97,22 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
         TaskError: the task, an example or the tests file is not usable.
         TeamFileError, PromptError: the team's file is not usable.
         RunError: the run cannot be stored.
+        MemoryFileError: the memory file is unusable.
+        UsageError: the strategy has no use for a memory.
     """
     _check(options)
     if not isinstance(task, Task):
-        task = read_inputs(task, options.get("examples", ()), options.get("tests"), options.get("allow_imports", ()))
+        more = options.get("tests"), options.get("allow_imports", ()), options.get("context", ())
+        task = read_inputs(task, options.get("examples", ()), *more)
     settings, model = _team(options)
     name = lasting_name(model) if isinstance(model, str) else model.info.name
-    review = options.get("review")
-    stored = create_run(task, lasting(settings), name, reviewed=review is not None) if options.get("store") else None
+    memory, review = _memory(options.get("memory"), settings), options.get("review")
+    stored = None
+    if options.get("store"):
+        where = str(memory.path) if memory else ""
+        stored = create_run(task, lasting(settings), name, where, reviewed=review is not None)
     tools = Tools(model, options.get("engine") or EngineOptions(), options.get("sandbox"), options.get("models") or {})
-    return _launch(Session(task, settings, tools, stored, options.get("trace"), resumed=False, review=review))
+    return _launch(Session(task, settings, tools, stored, options.get("trace"), memory, resumed=False, review=review))
 
 
 def resume(
@@ -121,11 +138,13 @@ def resume(
 
     Raises:
         RunError: there is no such run, or it is unusable.
+        MemoryFileError: its memory file is unusable.
     """
     stored = load_run(run)
     record = stored.record
     tools = Tools(model or record.model, engine or EngineOptions(), sandbox, models or {})
-    return _launch(Session(record.task, record.settings, tools, stored, trace, resumed=True, review=review))
+    memory = open_memory(record.memory) if record.memory else None
+    return _launch(Session(record.task, record.settings, tools, stored, trace, memory, resumed=True, review=review))
 
 
 def solve(task: str | Task, **options: Unpack[Options]) -> Answer:
@@ -152,6 +171,7 @@ def read_inputs(
     examples: Sequence[str] = (),
     tests: str | Path | None = None,
     allow_imports: Sequence[str] = (),
+    context: Sequence[str | Path] = (),
 ) -> Task:
     """Read a task from what a user gives.
 
@@ -160,17 +180,20 @@ def read_inputs(
         examples: as in `Options`.
         tests: as in `Options`.
         allow_imports: as in `Options`.
+        context: as in `Options`.
 
     Raises:
-        TaskError: the task is empty, an example cannot be read, or the tests file is unusable.
-        UsageError: a package is not installed.
+        TaskError: the task is empty, an example cannot be read, or the tests file or a context file is unusable.
+        UsageError: a package is not installed, or a context file can't be imported under its name.
     """
     resolve_imports(allow_imports)
-    if tests is None:
-        return read_task(task, examples, allow_imports=allow_imports)
-    signature = find_signature(task)
-    entry_point = signature[0] if signature else find_name(task)
-    return read_task(task, examples, read_tests_file(Path(tests), entry_point, allow_imports), allow_imports)
+    roots = read_context(context)
+    checks: tuple[str, tuple[Check, ...]] = ("", ())
+    if tests is not None:
+        signature = find_signature(task)
+        entry_point = signature[0] if signature else find_name(task)
+        checks = read_tests_file(Path(tests), entry_point, [*allow_imports, *(root.module for root in roots)])
+    return read_task(task, examples, checks, allow_imports).model_copy(update={"context_roots": roots})
 
 
 def _check(options: Options) -> None:
@@ -182,10 +205,9 @@ def _check(options: Options) -> None:
     if unknown := options.keys() - Options.__annotations__.keys():
         known = ", ".join(Options.__annotations__)
         raise TypeError(f"unknown option {', '.join(sorted(unknown))}; there are {known}, and Settings has the knobs")
-    if isinstance(options.get("examples"), str):
-        raise TypeError("examples is a sequence of texts, not one text")
-    if isinstance(options.get("allow_imports"), str):
-        raise TypeError("allow_imports is a sequence of names, not one text")
+    for name, what in (("examples", "text"), ("allow_imports", "name"), ("context", "path")):
+        if isinstance(options.get(name), str | Path):
+            raise TypeError(f"{name} is a sequence of {what}s, not one {'text' if what == 'name' else what}")
     if "config" in options and "settings" in options:
         raise TypeError("config has the settings: give one of the two")
     if unknown_roles := [role for role in options.get("models") or {} if role not in list(Role)]:
@@ -202,6 +224,14 @@ def _team(options: Options) -> tuple[Settings, Model]:
         return options.get("settings") or Settings(), options.get("model", DEFAULT_MODEL)
     file = read_team_file(options["config"])
     return file.settings, options.get("model") or file.model or DEFAULT_MODEL
+
+
+def _memory(path: str | Path | None, settings: Settings) -> Memory | None:
+    if path is None:
+        return None
+    if settings.strategy not in ("paper", "guided"):
+        raise UsageError(f"the strategy {settings.strategy} has no use for a memory", "choose guided or paper")
+    return open_memory(path)
 
 
 def _launch(session: Session) -> Run:

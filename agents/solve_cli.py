@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,12 +11,12 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import (
-    Context,
     Deterministic,
     InProcess,
     KVTypeName,
     ModelName,
     Threads,
+    Window,
     engine_options,
 )
 from leafwise.runtime.errors import UsageError
@@ -74,6 +75,14 @@ def solve(
         list[str] | None,
         typer.Option(help="An installed package that the answer may import, such as numpy; repeatable."),
     ] = None,
+    context_path: Annotated[
+        list[str] | None,
+        typer.Option("--context", help="A Python file or a folder whose functions the answer may import; repeatable."),
+    ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(help="A file of verified functions: known ones are tried, new ones kept; made if missing."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the code to this new file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Let --out replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
@@ -92,7 +101,7 @@ def solve(
         bool | None, typer.Option(help="Stop after each plan, to look at it and edit it; a resumed run as before.")
     ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a stored run: its id, or last.")] = None,
-    window: Context = None,
+    window: Window = None,
     threads: Threads = None,
     kv_type: KVTypeName = "f16",
     deterministic: Deterministic = False,
@@ -123,9 +132,18 @@ def solve(
     knobs = {"seed": seed, "max_tokens": max_tokens, "time_limit": time_limit}
     settings, model = _team(context, config, model, strategy, knobs)
     asks = _review(settings, console) if review else None
-    inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or ())
+    paths = context_paths(context_path or ())
+    inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or (), paths)
     run = start(
-        inputs, model=model, engine=engine, settings=settings, sandbox=level, store=True, review=asks, trace=trace
+        inputs,
+        model=model,
+        engine=engine,
+        settings=settings,
+        sandbox=level,
+        store=True,
+        review=asks,
+        trace=trace,
+        memory=memory,
     )
     return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks)
 
@@ -176,24 +194,27 @@ def refuse_beside_resume(context: typer.Context) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    stored = (
-        "task",
-        "file",
-        "config",
-        "strategy",
-        "example",
-        "tests",
-        "allow_import",
-        "seed",
-        "max_tokens",
-        "time_limit",
-    )
-    for name in stored:
+    stored = "task file config strategy example tests allow_import context_path memory seed max_tokens time_limit"
+    for name in stored.split():
         if _is_given(context, name):
-            option = "TASK" if name == "task" else f"--{name.replace('_', '-')}"
+            option = "TASK" if name == "task" else f"--{name.removesuffix('_path').replace('_', '-')}"
             raise UsageError(
                 f"--resume goes on with a stored task and its settings: {option} cannot be given", f"leave out {option}"
             )
+
+
+def context_paths(paths: Sequence[str]) -> list[Path]:
+    """Context files, as they are given.
+
+    Raises:
+        UsageError: a number stands there, which is what `--context` meant before there were context files.
+    """
+    for path in paths:
+        if path.isdigit() and not Path(path).exists():
+            raise UsageError(
+                f"--context takes a file or a folder, not {path}", f"for the model's window: --window {path}"
+            )
+    return [Path(path) for path in paths]
 
 
 def _is_given(context: typer.Context, name: str) -> bool:

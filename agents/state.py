@@ -43,7 +43,7 @@ Update = dict[str, Any]
 
 def initial_state(task: Task) -> State:
     """The state of a run that has not begun."""
-    root = Node(id=ROOT, spec=Spec(**task.model_dump()), depth=0)
+    root = Node(id=ROOT, spec=Spec(**task.model_dump(include={*Spec.model_fields})), depth=0)
     return State(
         task=task,
         nodes={ROOT: root},

@@ -7,6 +7,7 @@ from typing import Any
 
 from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, tell, wants_checks, winner
+from leafwise.agents.context import context_names
 from leafwise.agents.contracts import (
     ROOT,
     Answer,
@@ -23,6 +24,7 @@ from leafwise.agents.contracts import (
 from leafwise.agents.drafting import draft_batches, next_cap
 from leafwise.agents.extract import Extraction
 from leafwise.agents.feedback import regenerate, rewrite, samples_of
+from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.plans import assemble, implied_stubs
 from leafwise.agents.policy import Step
 from leafwise.agents.selection import rank
@@ -51,6 +53,7 @@ def draft(state: State, team: Team, place: Place) -> Update:
         if checks:
             candidates = examine_all(team, place, spec, "draft", written, checks)
     tell(team, place, written, candidates)
+    candidates += remembered(team, place, spec, checks) if not rounds else []
     return {
         "checks": {ROOT: checks},
         "candidates": candidates,
@@ -64,9 +67,10 @@ def plan(state: State, team: Team, place: Place) -> Update:
     """Split a node into documented functions: those that its best draft calls and lacks, or else the generalist's."""
     node = state["nodes"][place.node]
     taken = [n.spec.entry_point for n in state["nodes"].values() if n.spec.entry_point]
+    taken += context_names(node.spec.context)
     implied = _implied(state, node, taken, team.settings) if team.settings.strategy == "guided" else ()
     result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
-    inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given}
+    inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given, "context": node.spec.context}
     specs = [stub.model_copy(update=inherited) for stub in result.stubs]
     children = {
         f"{node.id}.{i}": Node(id=f"{node.id}.{i}", spec=spec, depth=node.depth + 1) for i, spec in enumerate(specs, 1)
@@ -90,6 +94,8 @@ def leaf(state: State, team: Team, place: Place) -> Update:
     candidates = examine_all(team, place, node.spec, "leaf", written, checks)
     tell(team, place, written, candidates)
     candidates += regenerate(team, place, node.spec, candidates, checks)
+    candidates += remembered(team, place, node.spec, checks)
+    keep(team, place, node.spec, winner(candidates, team.settings), checks)
     return {
         "nodes": {node.id: _decided(node, winner(candidates, team.settings))},
         "checks": {node.id: checks},
@@ -129,9 +135,10 @@ def repair(state: State, team: Team, place: Place) -> Update:
     return {"candidates": candidates, "tried": len(candidates), "improved": improved}
 
 
-def select(state: State, team: Team, _place: Place) -> Update:
+def select(state: State, team: Team, place: Place) -> Update:
     """The best of all candidates of all stages becomes the answer, with the honest statement of what was checked."""
     chosen = winner(state["candidates"], team.settings)
+    keep(team, place, state["nodes"][ROOT].spec, chosen, state["checks"].get(ROOT, ()))
     evidence = chosen.evidence if chosen else None
     nodes = {**state["nodes"], ROOT: _decided(state["nodes"][ROOT], chosen)}
     answer = Answer(

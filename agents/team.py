@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leafwise.agents.checking import LIMITS, examine
 from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Failure, Spec, Spent
@@ -22,6 +22,9 @@ from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Check, Limits
+
+if TYPE_CHECKING:
+    from leafwise.agents.memory_use import Library
 
 _SHORTEST = 16
 """Tokens below which an answer is not worth asking for."""
@@ -55,6 +58,8 @@ class Team:
     """Set by the caller to stop the run; finished steps are kept."""
     engines: Mapping[Role, Engine] = field(default_factory=dict)
     """Engines of the roles that have one of their own."""
+    library: Library | None = None
+    """Verified functions of earlier runs, if the user gave a memory file."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _in_flight: dict[Generation, int] = field(default_factory=dict)
     _must_fit: set[Generation] = field(default_factory=set)

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 ModelName = Annotated[
     str, typer.Option(help="A name from `leafwise models list`, a .gguf file, or an OpenAI-compatible URL.")
 ]
-Context = Annotated[int | None, typer.Option("--context", min=1, help="Tokens of prompt and answer together, at most.")]
+_WINDOW_HELP = "Tokens of prompt and answer together, at most."
+Window = Annotated[int | None, typer.Option("--window", min=1, help=_WINDOW_HELP)]
+Context = Annotated[int | None, typer.Option("--window", "--context", min=1, help=_WINDOW_HELP)]
+"""For commands that have no context files, which is what `--context` means where there are some."""
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads that compute; one per core by default.")]
 KVTypeName = Annotated[
     Literal["f16", "q8_0", "q4_0"], typer.Option(help="What the KV cache stores: smaller types take less memory.")

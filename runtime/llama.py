@@ -102,7 +102,7 @@ class LlamaModel:
         if not self.context:
             self.close()
             raise EngineCrashedError(
-                f"llama.cpp could not make a context of {options.context} cells", "ask for a smaller --context"
+                f"llama.cpp could not make a context of {options.context} cells", "ask for a smaller --window"
             )
         self._memory = llama_cpp.llama_get_memory(self.context)
         self._batch = Batch(options.n_batch)

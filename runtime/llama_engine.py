@@ -74,7 +74,7 @@ class LlamaEngine:
                 raise ContextOverflowError(
                     f"the prompt has {len(prompt)} tokens and the answer may have {request.max_tokens}; "
                     f"together they exceed the context of {self.info.context}",
-                    "shorten the prompt or the task, or ask for a longer context (--context)",
+                    "shorten the prompt or the task, or ask for a longer context (--window)",
                 )
             generation = Generation(request)
             trace_generation(generation, self.info)

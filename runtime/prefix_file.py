@@ -94,7 +94,7 @@ class PrefixFile:
                     raise PrefixFileError(f"{path} is damaged", "delete it and save the prefix again")
                 count = cache.adopt(header.tokens, Path(state.name))
                 if count == 0:
-                    raise PrefixFileError(f"{path} does not fit into this engine", "ask for a longer --context")
+                    raise PrefixFileError(f"{path} does not fit into this engine", "ask for a longer --window")
                 return count
         except OSError as error:
             raise PrefixFileError(f"cannot read {path}: {error.strerror}", "save the prefix first") from error

@@ -11,6 +11,7 @@ import platform
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from leafwise.runtime.contracts import Contract
@@ -94,7 +95,11 @@ class LayerReport(Contract):
 
 
 def open_sandbox(
-    level: SandboxLevel | None = None, *, workers: int | None = None, allow_imports: Sequence[str] = ()
+    level: SandboxLevel | None = None,
+    *,
+    workers: int | None = None,
+    allow_imports: Sequence[str] = (),
+    modules: Sequence[Path] = (),
 ) -> ProcessSandbox:
     """Start the sandbox.
 
@@ -103,12 +108,14 @@ def open_sandbox(
             logs one warning. `none` must be asked for, and warns each time.
         workers: programs that run at once; None is one per core.
         allow_imports: installed packages that programs may import beside the standard library.
+        modules: Python files and folders of packages of your own that programs may read and import.
 
     Returns:
         A `Sandbox` that is also a context manager.
 
     Raises:
         SandboxUnavailableError: this machine can't give the level; the hint says what is missing.
+        UsageError: a package is not installed, or a module can't be imported under its name.
     """
     if level is SandboxLevel.SCRIPTED:
         raise SandboxUnavailableError("a scripted sandbox is not opened", hint="make a ScriptedSandbox")
@@ -118,14 +125,18 @@ def open_sandbox(
 
     if level is SandboxLevel.NONE:
         _log.warning("sandbox level none: programs run with resource limits only and can reach your files and network")
-    imports = tuple(allow_imports)
+    shown = SandboxOptions(
+        level=level or SandboxLevel.FULL,
+        allow_imports=tuple(allow_imports),
+        modules=tuple(path.absolute() for path in modules),
+    )
     if level is not None:
-        return open_checked(SandboxOptions(level=level, allow_imports=imports), workers)
+        return open_checked(shown, workers)
     try:
-        return open_checked(SandboxOptions(level=SandboxLevel.FULL, allow_imports=imports), workers)
+        return open_checked(shown, workers)
     except SandboxUnavailableError as full:
         try:
-            sandbox = open_checked(SandboxOptions(level=SandboxLevel.LANDLOCK, allow_imports=imports), workers)
+            sandbox = open_checked(shown.model_copy(update={"level": SandboxLevel.LANDLOCK}), workers)
         except SandboxUnavailableError as landlock:
             message = f"no sandbox works here: {full.message}; {landlock.message}"
             raise SandboxUnavailableError(message, hint=f"{full.hint}; {landlock.hint}") from full

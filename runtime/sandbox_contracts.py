@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -31,6 +32,10 @@ class SandboxOptions(Contract):
     allow_imports: tuple[str, ...] = ()
     """Installed packages, with what they need, that programs may import beside the standard library: read-only, and
     imported before the first program runs. Anything a package holds can be read by every program.
+    """
+    modules: tuple[Path, ...] = ()
+    """Python files and packages' folders, by absolute path, that programs may import under their own names: read-only,
+    and imported in a program's own processes only. Anything a folder holds can be read by every program.
     """
     without: frozenset[Literal["landlock", "seccomp"]] = frozenset()
     """Layers to leave out, to measure what each is worth. Never for programs that nobody trusts."""

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from leafwise.runtime import seccomp_rules
-from leafwise.runtime.errors import SandboxBrokenError, SandboxUnavailableError
+from leafwise.runtime.errors import SandboxBrokenError, SandboxUnavailableError, UsageError
 from leafwise.runtime.layer_bubblewrap import command, find_bubblewrap, interpreter, library_roots
 from leafwise.runtime.layer_landlock import landlock_abi, make_ruleset, readable_alone, readable_inside
 from leafwise.runtime.sandbox_contracts import Limits, Program, SandboxLevel, SandboxOptions
 from leafwise.runtime.sandbox_imports import PACKAGES, resolve_imports
 from leafwise.runtime.sandbox_job import Job, Outcome
+from leafwise.runtime.sandbox_modules import resolve_modules
 
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _SCRATCH = {SandboxLevel.FULL: "mounted", SandboxLevel.LANDLOCK: "none", SandboxLevel.NONE: "folder"}
@@ -48,7 +49,7 @@ class Worker:
         self._options = options
         self._level = options.level
         self._user = user
-        self._packages = resolve_imports(options.allow_imports)
+        self._packages = _shown(options)
         self._folder: str | None = None
         self._control, self._inner_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process: subprocess.Popen[bytes] | None = None
@@ -213,6 +214,20 @@ class Worker:
         imports = list(self._options.allow_imports)
         config = {"walls": walls, "die_with_parent": not full, "packages": packages, "imports": imports}
         return marshal.dumps((_codes(), config))
+
+
+def _shown(options: SandboxOptions) -> dict[str, Path]:
+    """Name -> file or folder of all that programs may import beside the standard library.
+
+    Raises:
+        UsageError: something can't be shown.
+    """
+    packages, modules = resolve_imports(options.allow_imports), resolve_modules(options.modules)
+    taken = {name.partition(".")[0] for name in packages}
+    for name, path in modules.items():
+        if (module := name.partition(".")[0]) in taken:
+            raise UsageError(f"{path} and an allowed package are both the module {module}", "leave one of them out")
+    return packages | modules
 
 
 @contextlib.contextmanager

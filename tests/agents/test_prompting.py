@@ -19,16 +19,21 @@ TASK = "Write a function add(a, b) that returns the sum of {two} <numbers> & mor
 CODE = 'def add(a, b):\n    """Sum of a and b."""'
 EXAMPLES = "assert add(2, 3) == 5\nassert add(0, 0) == 0"
 HELPERS = 'def carry(a, b):\n    """What is carried."""\n    ...'
+CONTEXT = 'from digits import last\n\ndef last(n):\n    """The last digit."""\n    ...'
 FAILURE = "`add(2, 3)` should give `5`, but it gives `6`."
 WRONG = "def add(a, b):\n    return a * b"
 
 CASES: dict[str, tuple[str, dict[str, str | int | bool]]] = {
-    "task": ("task", {"statement": TASK, "is_code": False, "examples": EXAMPLES, "imports": ""}),
-    "task-code": ("task", {"statement": CODE, "is_code": True, "examples": EXAMPLES, "imports": ""}),
-    "task-bare": ("task", {"statement": TASK, "is_code": False, "examples": "", "imports": ""}),
+    "task": ("task", {"statement": TASK, "is_code": False, "examples": EXAMPLES, "imports": "", "context": ""}),
+    "task-code": ("task", {"statement": CODE, "is_code": True, "examples": EXAMPLES, "imports": "", "context": ""}),
+    "task-bare": ("task", {"statement": TASK, "is_code": False, "examples": "", "imports": "", "context": ""}),
     "task-imports": (
         "task",
-        {"statement": TASK, "is_code": False, "examples": EXAMPLES, "imports": "numpy, sympy"},
+        {"statement": TASK, "is_code": False, "examples": EXAMPLES, "imports": "numpy, sympy", "context": ""},
+    ),
+    "task-context": (
+        "task",
+        {"statement": TASK, "is_code": False, "examples": EXAMPLES, "imports": "numpy", "context": CONTEXT},
     ),
     "draft": ("draft", {"task": TASK}),
     "plan": ("plan", {"task": TASK, "name": "add", "breadth": 4}),
@@ -38,6 +43,18 @@ CASES: dict[str, tuple[str, dict[str, str | int | bool]]] = {
             "signature": "def carry(a, b):",
             "statement": "What is carried.",
             "examples": "assert carry(9, 1) == 1",
+            "context": "",
+            "purpose": "Add two numbers.",
+            "name": "carry",
+        },
+    ),
+    "leaf-context": (
+        "leaf",
+        {
+            "signature": "def carry(a, b):",
+            "statement": "What is carried.",
+            "examples": "",
+            "context": CONTEXT,
             "purpose": "Add two numbers.",
             "name": "carry",
         },
@@ -48,6 +65,7 @@ CASES: dict[str, tuple[str, dict[str, str | int | bool]]] = {
             "signature": "def carry(a, b):",
             "statement": "What is carried.",
             "examples": "",
+            "context": "",
             "purpose": "Add two numbers.",
             "name": "carry",
         },
@@ -127,5 +145,5 @@ def test_a_missing_prompt_is_an_error() -> None:
 
 def test_text_of_a_task_is_never_a_template() -> None:
     statement = "{{ 7 * 7 }} {% if x %}"
-    task = render("task", statement=statement, is_code=False, examples="", imports="")
+    task = render("task", statement=statement, is_code=False, examples="", imports="", context="")
     assert statement in render("draft", task=task)
