@@ -3,10 +3,10 @@
 The team is the real one: workflow, policy, selection, prompts and sandbox; only the model is simulated (see
 `simulated_engine` for what it assumes). Answers are judged by the hidden tests.
 
-**Equal budget.** A budget of n means: n times the tokens of the task's own right answer, for whatever a strategy asks the
-model. Every strategy may spend all of it; `guided` and `paper` often end earlier. `resample` may spend all of it too,
-so a gain over it is a gain at equal budget in the strict sense. `resample-matched` gets the tokens that `guided` really
-spent on each task, as in `bench humaneval`. One reply may be one and a half times as long as the right answer.
+**Equal budget.** A budget of n means: n times the tokens of the task's own right answer, for whatever a strategy asks
+the model. Every strategy may spend all of it; `guided` and `paper` often end earlier. `resample` may spend all of it
+too, so a gain over it is a gain at equal budget in the strict sense. `resample-matched` gets the tokens that `guided`
+really spent on each task, as in `bench humaneval`. One reply may be one and a half times as long as the right answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from leafwise.agents.strategies import with_strategy
 from leafwise.benchmarks.code_hash import code_sha256, prompts_sha256
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.judge import Answer, judge_samples
-from leafwise.benchmarks.simulate_tasks import SimulatedTask
+from leafwise.benchmarks.simulate_reference import SimulatedTask
 from leafwise.benchmarks.simulated_engine import Chances, SimulatedEngine, Skill, answer_tokens, draw_chances
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.engine_options import EngineOptions
@@ -38,11 +38,12 @@ from leafwise.runtime.sandbox import Sandbox
 MATCHED = "resample-matched"
 """`resample` with the tokens that `guided` spent on the same task."""
 LABEL = "simulation: no model ran"
+_DRAFTS_ONLY = ("direct", "resample")
 _SHORTEST_REPLY = 48
 _AT_ONCE = 4
 _OWN = (
-    *("judge.py", "mutations.py", "simulate.py", "simulate_mistakes.py", "simulate_prompts.py", "simulate_sandbox.py"),
-    *("simulate_tasks.py", "simulated_engine.py"),
+    *("judge.py", "mutations.py", "simulate.py", "simulate_mistakes.py", "simulate_prompts.py"),
+    *("simulate_reference.py", "simulate_sandbox.py", "simulate_tasks.py", "simulated_coder.py", "simulated_engine.py"),
 )
 """Our modules on which a cell depends, beside those of `code_sha256`."""
 _Value = TypeVar("_Value")
@@ -157,6 +158,16 @@ def run_cell(
         if cell.arm(name) is None:
             outcome = _run_arm(name, cell, tasks, chances, study, sandbox, done)
             cell = cell.model_copy(update={"arms": (*cell.arms, outcome)})
+    return cell
+
+
+def with_known(cell: Cell, others: Sequence[Cell]) -> Cell:
+    """A cell with what others have already of strategies that ask for drafts only: q and d make no difference there."""
+    for other in others:
+        same = (other.skill.p, other.skill.concentration, other.budget)
+        for arm in other.arms if same == (cell.skill.p, cell.skill.concentration, cell.budget) else ():
+            if arm.arm in _DRAFTS_ONLY and cell.arm(arm.arm) is None:
+                cell = cell.model_copy(update={"arms": (*cell.arms, arm)})
     return cell
 
 

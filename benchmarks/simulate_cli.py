@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from leafwise.benchmarks.contracts import ProblemSet
     from leafwise.benchmarks.simulate import Cell, SimulationFile, Study
-    from leafwise.benchmarks.simulate_tasks import SimulatedTask
+    from leafwise.benchmarks.simulate_reference import SimulatedTask
     from leafwise.benchmarks.simulated_engine import Skill
     from leafwise.runtime.sandbox import Sandbox
 
 _COMPOSITIONAL = "compositional.jsonl"
-_Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
+_COMPARED = "direct,resample,resample-matched,paper,guided"
+_MAPPED = "resample,guided"
 
 
 def simulate(
@@ -36,7 +37,7 @@ def simulate(
     budget: Annotated[float, typer.Option(min=1.0, max=200.0, help="Tokens per task, in right answers.")] = 20.0,
     strategies: Annotated[
         str, typer.Option(help="Separated by commas; knobs behind a colon, as in guided:drafts=4+plans=1.")
-    ] = "direct,resample,resample-matched,paper,guided",
+    ] = "",
     dataset: Annotated[
         list[str] | None,
         typer.Option(help="humaneval, or a file in HumanEval's form; repeatable; by default all that there are."),
@@ -57,7 +58,8 @@ def simulate(
     from leafwise.benchmarks.simulate import SimulationFile, Study, arm_settings
     from leafwise.benchmarks.simulated_engine import Skill
 
-    arms = list(dict.fromkeys(name.strip() for name in strategies.split(",")))
+    names = strategies or (_MAPPED if map_ else _COMPARED)
+    arms = list(dict.fromkeys(name.strip() for name in names.split(",")))
     study = Study(tasks=(), seed=seed, samples=samples)
     for arm in arms:
         arm_settings(arm, study.settings)
@@ -68,7 +70,7 @@ def simulate(
     file = SimulationFile(out / "simulate.json" if out else None, study)
     model = Skill(p=skill, q=checks, d=decompose, concentration=concentration)
     if map_ and out is not None:
-        _map(file, study, problems, model, budget, out)
+        _map(file, study, problems, arms, model, budget, out)
     else:
         cell = _run(file, study, problems, [(model, budget, arms)])[0]
         _tell(cell, arms, study, quiet=as_json)
@@ -108,7 +110,7 @@ def _run(
     file: SimulationFile, study: Study, problems: ProblemSet, wanted: Sequence[tuple[Skill, float, Sequence[str]]]
 ) -> list[Cell]:
     """Run cells; what is done is kept, whatever ends it."""
-    from leafwise.benchmarks.simulate import run_cell
+    from leafwise.benchmarks.simulate import run_cell, with_known
     from leafwise.benchmarks.simulate_sandbox import RememberingSandbox
 
     missing = sum(file.cell(model, budget).arm(arm) is None for model, budget, arms in wanted for arm in arms)
@@ -118,7 +120,8 @@ def _run(
         sandbox = RememberingSandbox(box)
         with _progress("simulating", missing * len(tasks) * study.samples) as advance:
             for model, budget, arms in wanted:
-                file.add(run_cell(file.cell(model, budget), arms, tasks, study, sandbox, advance))
+                cell = with_known(file.cell(model, budget), file.content.cells)
+                file.add(run_cell(cell, arms, tasks, study, sandbox, advance))
     return [file.cell(model, budget) for model, budget, _ in wanted]
 
 
@@ -188,11 +191,20 @@ def _table(cell: Cell, arms: Sequence[str]) -> Table:
 # --- the map ---------------------------------------------------------------------------------------------------------
 
 
-def _map(file: SimulationFile, study: Study, problems: ProblemSet, model: Skill, budget: float, out: Path) -> None:
+def _map(
+    file: SimulationFile,
+    study: Study,
+    problems: ProblemSet,
+    arms: Sequence[str],
+    model: Skill,
+    budget: float,
+    out: Path,
+) -> None:
     from leafwise.benchmarks.simulate_map import grid_of, write_map
+    from leafwise.benchmarks.simulate_results import RIVAL
 
-    grid = grid_of(model)
-    cells = _run(file, study, problems, [(skill, budget, ("resample", "guided", "paper")) for skill in grid])
-    for line in write_map(cells, study, out):
+    wanted = list(dict.fromkeys([RIVAL, *arms]))
+    cells = _run(file, study, problems, [(skill, budget, wanted) for skill in grid_of(model)])
+    for line in write_map(cells, wanted[1:], study, out):
         print(line)
     print(out / "map.html")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import random
 from collections.abc import Callable, Iterator
 
 from leafwise.benchmarks.mutations import mutants
 
-Change = Callable[[], None]
+Change = Callable[[], object]
 """Changes the tree it was made for."""
 
 _ALIKE = {
@@ -60,41 +61,40 @@ def _parses(text: str) -> bool:
 def _changes(tree: ast.AST) -> Iterator[Change]:
     for node in ast.walk(tree):
         yield from _forgotten(node)
+        yield from _forgotten_statements(node)
         yield from _confused(node)
         yield from _off(node)
 
 
 def _forgotten(node: ast.AST) -> Iterator[Change]:
-    """A statement, a condition, an argument or a conversion that is not there."""
-    for name in ("body", "orelse"):
-        block = getattr(node, name, None)
-        if isinstance(block, list) and (len(block) > 1 or name == "orelse"):
-            for i, statement in enumerate(block):
-                if not isinstance(statement, ast.Return | ast.FunctionDef) or i < len(block) - 1:
-                    yield lambda block=block, i=i: block.__delitem__(i)  # type: ignore[misc]
+    """A condition, an argument or a conversion that is not there."""
     match node:
         case ast.comprehension(ifs=[_, *_]):
             yield node.ifs.clear
         case ast.BoolOp():
-            for i in range(len(node.values)):
-                if len(node.values) > 1:
-                    yield lambda i=i: _keep_apart(node, i)  # type: ignore[misc]
+            yield from (functools.partial(_forget_operand, node, i) for i in range(len(node.values)))
         case ast.Call(keywords=[_, *_]):
             yield node.keywords.pop
         case ast.Call(func=ast.Name(id=name), args=[ast.expr()]) if name in _WRAPPERS:
-            yield lambda: setattr(node, "func", ast.Lambda(args=_one_argument(), body=ast.Name(id="x", ctx=ast.Load())))
+            yield lambda: setattr(node, "func", ast.parse("lambda x: x", mode="eval").body)
         case ast.Slice(step=ast.expr()):
             yield lambda: setattr(node, "step", None)
 
 
-def _keep_apart(node: ast.BoolOp, i: int) -> None:
+def _forgotten_statements(node: ast.AST) -> Iterator[Change]:
+    """A statement that is not there: of several, or all that follows an `else`."""
+    body, orelse = getattr(node, "body", None), getattr(node, "orelse", None)
+    if isinstance(body, list) and len(body) > 1:
+        yield from (functools.partial(body.__delitem__, i) for i in range(len(body)))
+    if isinstance(orelse, list) and orelse:
+        yield orelse.clear
+
+
+def _forget_operand(node: ast.BoolOp, i: int) -> None:
+    """Two operands are needed: where one is left it stands there twice."""
     del node.values[i]
     if len(node.values) == 1:
         node.values.append(copy.deepcopy(node.values[0]))
-
-
-def _one_argument() -> ast.arguments:
-    return ast.arguments(posonlyargs=[], args=[ast.arg(arg="x")], kwonlyargs=[], kw_defaults=[], defaults=[])
 
 
 def _confused(node: ast.AST) -> Iterator[Change]:

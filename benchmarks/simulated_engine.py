@@ -34,7 +34,8 @@ from pydantic import Field
 from leafwise.agents.inputs import vary_value
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.simulate_prompts import Asked, read_prompt
-from leafwise.benchmarks.simulate_tasks import SimulatedFunction, SimulatedTask, without_docstring
+from leafwise.benchmarks.simulate_reference import SimulatedFunction, SimulatedTask
+from leafwise.benchmarks.simulated_coder import SimulatedCoder, after, begun, defined, useless_function
 from leafwise.runtime.contracts import Completion, Contract, FinishReason, ModelInfo, Piece, Request, Sample, Usage
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.errors import EngineClosedError
@@ -42,7 +43,6 @@ from leafwise.runtime.meter import Meter
 
 CHARACTERS_PER_TOKEN = 3.5
 _CONTEXT = 32_768
-_FENCE = "```python\n"
 _DRAWS = 20_000
 _USELESS = ("prepare_{name}_input", "check_{name}_result")
 _CRITIQUE = "The value it returns for this call is not the expected one; look again at the conditions and the bounds."
@@ -92,7 +92,7 @@ def count_tokens(text: str) -> int:
 
 
 def answer_tokens(task: SimulatedTask) -> int:
-    """Tokens of a direct answer that is right, the end token included; the answer's first line is put into its mouth."""
+    """Tokens of a direct answer that is right, the end token included; its first line is put into the model's mouth."""
     text = "\n\n\n".join(function.source for function in task.functions)
     return count_tokens(text[len(task.functions[0].signature) :]) + 1
 
@@ -109,7 +109,7 @@ class SimulatedEngine:
 
     def __init__(self, task: SimulatedTask, skill: Skill, chances: Chances, seed: int) -> None:
         self._task, self._skill, self._seed = task, skill, seed
-        self._coder = _Coder(task, {f.name: chances[task.problem.id, f.name] for f in task.functions})
+        self._coder = SimulatedCoder(task, {f.name: chances[task.problem.id, f.name] for f in task.functions})
         self._requests = 0
         self._closed = False
         self.info = ModelInfo(
@@ -143,9 +143,8 @@ class SimulatedEngine:
 
     def count_tokens(self, request: Request) -> int:
         """See `Engine.count_tokens`."""
-        return count_tokens(
-            "".join(m.content for m in request.messages) + (request.prompt or "") + request.continuation
-        )
+        texts = [message.content for message in request.messages]
+        return count_tokens("".join([*texts, request.prompt or "", request.continuation]))
 
     def meter(self) -> Meter:
         """See `Engine.meter`: only requests are counted."""
@@ -171,7 +170,7 @@ class SimulatedEngine:
         return Sample(text=text, finish_reason=FinishReason.STOP, tokens=tokens, logprob=logprob)
 
     def _say(self, request: Request, asked: Asked, dice: random.Random) -> tuple[str, float]:
-        greedy, start = request.sampling.temperature == 0, _begun(request.continuation)
+        greedy, start = request.sampling.temperature == 0, begun(request.continuation)
         values, root = asked.values, self._task.functions[0].name
         match asked.prompt:
             case "draft":
@@ -179,13 +178,13 @@ class SimulatedEngine:
             case "leaf":
                 return self._coder.write(values["name"], (), start, dice, greedy=greedy)
             case "compose":
-                return self._coder.write(values["name"], _defined(values["helpers"]), start, dice, greedy=greedy)
+                return self._coder.write(values["name"], defined(values["helpers"]), start, dice, greedy=greedy)
             case "repair":
                 return self._coder.repair(values["code"], start, dice, greedy=greedy)
             case "plan":
-                return _after(start, self._plan(values["name"], dice)), 0.0
+                return after(start, self._plan(values["name"], dice)), 0.0
             case "tests":
-                return _after(start, self._checks(values["name"], int(values["count"]), dice)), 0.0
+                return after(start, self._checks(values["name"], int(values.get("count") or 4), dice)), 0.0
             case "critique":
                 return _CRITIQUE, 0.0
             case other:
@@ -202,79 +201,22 @@ class SimulatedEngine:
     def _stub(self, function: SimulatedFunction, dice: random.Random) -> str:
         checks = self._pick_checks(function, 1, dice)
         example = "".join(f"\n\n    >>> {call}\n    {value}\n    " for call, value in checks)
-        words = function.statement.partition(">>>")[0].strip().replace("\n\n", "\n")
-        return f'{function.signature}\n    """{words}{example}"""\n    ...'
+        words = function.statement.partition(">>>")[0].strip().replace("\\", "\\\\").replace("\n\n", "\n")
+        return f'{function.signature}\n    """{words}{example} """\n    ...'
 
     def _checks(self, name: str, count: int, dice: random.Random) -> str:
-        function = self._task.function(name) or _useless_function(name)
+        function = self._task.function(name) or useless_function(name)
         lines = [f"assert {call} == {value}" for call, value in self._pick_checks(function, count, dice)]
         return "\n".join(lines or [f"assert {name}() == None"]) + "\n"
 
     def _pick_checks(self, function: SimulatedFunction, count: int, dice: random.Random) -> list[tuple[str, str]]:
         """Different calls with values: each right with chance q."""
         chosen = dice.sample(range(len(function.calls)), min(count, len(function.calls)))
-        return [
-            (
-                function.calls[i],
-                function.values[i] if dice.random() < self._skill.q else _wrong_value(function, i, dice),
-            )
-            for i in chosen
+        right = [dice.random() < self._skill.q for _ in chosen]
+        values = [
+            function.values[i] if ok else _wrong_value(function, i, dice) for i, ok in zip(chosen, right, strict=True)
         ]
-
-
-class _Coder:
-    """Writes functions, right or wrong."""
-
-    def __init__(self, task: SimulatedTask, chances: Mapping[str, float]) -> None:
-        self._task, self._chances = task, chances
-
-    def write(
-        self, name: str, available: Sequence[str], start: str, dice: random.Random, *, greedy: bool
-    ) -> tuple[str, float]:
-        """A function, with what it needs and nobody offers; its text, and the log-probability of the choices."""
-        if self._task.function(name) is None:
-            return _after(start, _useless_function(name).source + "\n"), 0.0
-        written, logprob = [], 0.0
-        for function in self._task.needed(name, available):
-            source, log = self._version(function, "", dice, greedy=greedy)
-            written.append(source)
-            logprob += log
-        return _module(start, written, self._task.preamble), logprob
-
-    def repair(self, code: str, start: str, dice: random.Random, *, greedy: bool) -> tuple[str, float]:
-        """The functions of a module, the wrong ones written again where they are found."""
-        shown = {n.name: without_docstring(n) for n in _parse(code) if isinstance(n, ast.FunctionDef)}
-        known = [function for function in self._task.functions if function.name in shown]
-        if not known:
-            return self.write(self._task.functions[0].name, (), start, dice, greedy=greedy)
-        written, logprob = [], 0.0
-        for function in known:
-            source, chance = shown[function.name], self._chances[function.name]
-            if source != function.source and (len(known) == 1 or dice.random() < chance):
-                source, log = self._version(function, source, dice, greedy=greedy)
-                logprob += log
-            written.append(source)
-        kept = [text for name, text in shown.items() if self._task.function(name) is None]
-        return _module(start, [*written, *kept], self._task.preamble), logprob
-
-    def _version(
-        self, function: SimulatedFunction, shown: str, dice: random.Random, *, greedy: bool
-    ) -> tuple[str, float]:
-        """The right function or one of its mistakes, but not the one that is shown to be wrong."""
-        chance = self._chances[function.name]
-        mistakes = [mistake.source for mistake in function.mistakes]
-        total = sum(1 / (i + 1) for i in range(len(mistakes)))
-        weights = {function.source: chance} | {
-            source: (1 - chance) / (i + 1) / total for i, source in enumerate(mistakes)
-        }
-        left = {source: weight for source, weight in weights.items() if source != shown and weight > 0}
-        if not left:
-            return function.source, 0.0
-        if greedy:
-            source = max(left, key=lambda text: left[text])
-        else:
-            source = dice.choices(list(left), list(left.values()))[0]
-        return source, math.log(left[source] / sum(left.values()))
+        return [(function.calls[i], value) for i, value in zip(chosen, values, strict=True)]
 
 
 # --- values and functions of no use ----------------------------------------------------------------------------------
@@ -295,59 +237,4 @@ def _wrong_value(function: SimulatedFunction, index: int, dice: random.Random) -
 
 
 def _useless(name: str) -> tuple[SimulatedFunction, ...]:
-    return tuple(_useless_function(form.format(name=name)) for form in _USELESS)
-
-
-def _useless_function(name: str) -> SimulatedFunction:
-    """A function that gives back what it gets."""
-    calls = tuple(f"{name}({value})" for value in ("0", "1", "'a'", "[]", "[1, 2]"))
-    return SimulatedFunction(
-        name=name,
-        signature=f"def {name}(value):",
-        statement="Return the value, ready for the next step.",
-        source=f"def {name}(value):\n    return value",
-        calls=calls,
-        values=("0", "1", "'a'", "[]", "[1, 2]"),
-    )
-
-
-# --- texts that go on where they were begun --------------------------------------------------------------------------
-
-
-def _begun(continuation: str) -> str:
-    """The code that was put into the model's mouth."""
-    return continuation.rpartition(_FENCE)[2] if _FENCE in continuation else ""
-
-
-def _after(start: str, text: str) -> str:
-    """The rest of a text that begins with `start`.
-
-    Raises:
-        BenchmarkError: it does not begin so.
-    """
-    begun = start.rstrip()
-    if text.startswith(begun):
-        return text[len(start) :] if text.startswith(start) else text[len(begun) :]
-    if begun.endswith(":"):  # another signature of the same function
-        line, _, body = text.partition("\n")
-        if line.partition("(")[0] == begun.partition("(")[0]:
-            return "\n" + body
-    raise BenchmarkError(f"the simulation cannot go on from {start!r}", "it writes whole functions, checks and stubs")
-
-
-def _module(start: str, functions: Sequence[str], preamble: str) -> str:
-    """Functions as a module; the first of them comes first if the module was begun with it, and last if not."""
-    if start.strip():
-        return _after(start, "\n\n\n".join([*functions, *([preamble] if preamble else [])]) + "\n")
-    return "\n\n\n".join([*([preamble] if preamble else []), *reversed(functions)]) + "\n"
-
-
-def _defined(code: str) -> list[str]:
-    return [node.name for node in _parse(code) if isinstance(node, ast.FunctionDef)]
-
-
-def _parse(code: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(code).body
-    except (SyntaxError, ValueError):
-        return []
+    return tuple(useless_function(form.format(name=name)) for form in _USELESS)
