@@ -110,7 +110,7 @@ def _run(
     file: SimulationFile, study: Study, problems: ProblemSet, wanted: Sequence[tuple[Skill, float, Sequence[str]]]
 ) -> list[Cell]:
     """Run cells; what is done is kept, whatever ends it."""
-    from leafwise.benchmarks.simulate import run_cell, with_known
+    from leafwise.benchmarks.simulate import MATCHED, run_cell, with_known
     from leafwise.benchmarks.simulate_sandbox import RememberingSandbox
 
     missing = sum(file.cell(model, budget).arm(arm) is None for model, budget, arms in wanted for arm in arms)
@@ -120,8 +120,9 @@ def _run(
         sandbox = RememberingSandbox(box)
         with _progress("simulating", missing * len(tasks) * study.samples) as advance:
             for model, budget, arms in wanted:
-                cell = with_known(file.cell(model, budget), file.content.cells)
-                file.add(run_cell(cell, arms, tasks, study, sandbox, advance))
+                for arm in sorted(arms, key=lambda name: name == MATCHED):  # which brings guided along
+                    cell = with_known(file.cell(model, budget), file.content.cells)
+                    file.add(run_cell(cell, [arm], tasks, study, sandbox, advance))
     return [file.cell(model, budget) for model, budget, _ in wanted]
 
 
