@@ -77,14 +77,18 @@ def findings(panels: Sequence[Panel]) -> Iterator[str]:
         better = [key for key, gain in panel.gains.items() if gain.difference > 0]
         worse = [key for key, gain in panel.gains.items() if gain.difference < 0]
         best = max(panel.gains, key=lambda key: panel.gains[key].difference)
-        text = f"{panel.title}: better in {len(better)} of {len(panel.gains)} cells, worse in {len(worse)}"
-        text += f"; most at p {best[0]:g}, q {best[1]:g}: {panel.gains[best].difference:+.1f} points"
-        by_p = {p: [g.difference for (one, _), g in panel.gains.items() if one == p] for p in PS}
-        means = ", ".join(f"{p:g}: {sum(v) / len(v):+.1f}" for p, v in by_p.items() if v)
-        text += f"; mean over q at p {means}"
-        if worse:
-            text += "; worse at (p, q) " + ", ".join(f"({p:g}, {q:g})" for p, q in sorted(worse))
-        yield text
+        yield (
+            f"{panel.title}: better in {len(better)} of {len(panel.gains)} cells, worse in {len(worse)}; "
+            f"most at p {best[0]:g}, q {best[1]:g}: {panel.gains[best].difference:+.1f} points"
+        )
+        for name, place, values in (("p", 0, PS), ("q", 1, QS)):
+            means = [_mean([g.difference for key, g in panel.gains.items() if key[place] == value]) for value in values]
+            told = ", ".join(f"{value:g}: {mean:+.1f}" for value, mean in zip(values, means, strict=True))
+            yield f"  mean gain in points at {name} {told}"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def write_map(cells: Sequence[Cell], arms: Sequence[str], study: Study, directory: Path) -> list[str]:
@@ -141,37 +145,38 @@ def render_svg(panels: Sequence[Panel]) -> str:
 
 
 def _panel(panel: Panel) -> str:
-    parts = [f'<text x="{_LEFT}" y="22" font-size="15" font-weight="600">{html.escape(panel.title)}</text>']
+    parts = [_text(_LEFT, 24, html.escape(panel.title), "font-size:16px;font-weight:600", anchor="start")]
     bottom = _TOP + len(QS) * _HIGH
     for column, p in enumerate(PS):
         x = _LEFT + column * _WIDE
-        parts.append(f'<text x="{x + _WIDE / 2:g}" y="{bottom + 18}" text-anchor="middle">{p:g}</text>')
+        parts.append(_text(x + _WIDE / 2, bottom + 18, f"{p:g}"))
         for row, q in enumerate(reversed(QS)):
             if (gain := panel.gains.get((p, q))) is not None:
                 parts.append(_square(x, _TOP + row * _HIGH, gain, f"p {p:g}, q {q:g}"))
     for row, q in enumerate(reversed(QS)):
-        y = _TOP + row * _HIGH + _HIGH / 2 + 5
-        parts.append(f'<text x="{_LEFT - 8}" y="{y:g}" text-anchor="end">{q:g}</text>')
+        parts.append(_text(_LEFT - 8, _TOP + row * _HIGH + _HIGH / 2 + 5, f"{q:g}", anchor="end"))
     middle = _LEFT + len(PS) * _WIDE / 2
-    parts.append(f'<text x="{middle:g}" y="{bottom + 40}" text-anchor="middle">p: a function is right</text>')
+    parts.append(_text(middle, bottom + 40, "p: chance that a function is right"))
     centre = _TOP + len(QS) * _HIGH / 2
-    turned = f'transform="translate(18,{centre:g}) rotate(-90)"'
-    parts.append(f'<text {turned} text-anchor="middle">q: a check is right</text>')
+    turned = _text(0, 0, "q: chance that a check is right")
+    parts.append(f'<g transform="translate(16,{centre:g}) rotate(-90)">{turned}</g>')
     return "".join(parts)
+
+
+def _text(x: float, y: float, text: str, style: str = "", anchor: str = "middle") -> str:
+    """Text whose looks are in its style: the page's own would win over attributes."""
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" style="fill:{_INK};font-size:13px;{style}">{text}</text>'
 
 
 def _square(x: float, y: float, gain: Paired, where: str) -> str:
     value = gain.difference
     share = min(1.0, abs(value) / _FULL)
-    ink = "#fff" if share > 0.6 else _INK
-    weight = ' font-weight="700"' if gain.certain else ""
+    ink = "#fff" if share > 0.55 else _INK
+    style = f"fill:{ink};font-size:14px;font-weight:{700 if gain.certain else 400}"
     told = f"{where}: {value:+.1f} points ({gain.interval.low:+.1f} to {gain.interval.high:+.1f})"
-    label = f"{value:+.1f}" if abs(value) >= 0.05 else "0"
-    return (
-        f'<g><title>{told}</title><rect x="{x:g}" y="{y:g}" width="{_WIDE - 2}" height="{_HIGH - 2}" rx="3" '
-        f'fill="{_colour(value)}"/><text x="{x + _WIDE / 2 - 1:g}" y="{y + _HIGH / 2 + 4:g}" text-anchor="middle" '
-        f'fill="{ink}"{weight}>{label}</text></g>'
-    )
+    label = _text(x + _WIDE / 2 - 1, y + _HIGH / 2 + 4, f"{value:+.1f}" if abs(value) >= 0.05 else "0", style)
+    square = f'<rect x="{x:g}" y="{y:g}" width="{_WIDE - 2}" height="{_HIGH - 2}" rx="3" fill="{_colour(value)}"/>'
+    return f"<g><title>{told}</title>{square}{label}</g>"
 
 
 def _colour(value: float) -> str:
@@ -185,11 +190,11 @@ def _scale(y: float) -> str:
     steps = (-20, -15, -10, -5, 0, 5, 10, 15, 20)
     squares = "".join(
         f'<rect x="{_LEFT + i * 34}" y="{y}" width="34" height="14" fill="{_colour(step)}"/>'
-        f'<text x="{_LEFT + i * 34 + 17}" y="{y + 28}" text-anchor="middle" font-size="11">{step:+d}</text>'
+        + _text(_LEFT + i * 34 + 17, y + 30, f"{step:+d}" if step else "0")
         for i, step in enumerate(steps)
     )
-    words = f"points over {RIVAL} at equal budget; bold: more than chance explains. {LABEL}."
-    return f'{squares}<text x="{_LEFT + 34 * len(steps) + 12}" y="{y + 12}">{words}</text>'
+    words = f"points over {RIVAL} at equal budget; bold: more than chance explains. {LABEL.capitalize()}."
+    return squares + _text(_LEFT + 34 * len(steps) + 14, y + 12, words, anchor="start")
 
 
 def _page(svg: str, panels: Sequence[Panel], told: Sequence[str], facts: str) -> str:

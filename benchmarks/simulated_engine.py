@@ -3,11 +3,15 @@
 What it assumes, so that nobody takes its figures for a model's:
 
 - **Functions.** A function is written right with a chance s of its own. The chances of all functions follow a Beta
-  distribution with mean p and concentration 1: some functions are nearly always right, some nearly never. (For p = 0.22
-  this puts a right answer among 20 on 57 % of the tasks; of CodeGen 16B's recorded samples of HumanEval it is 58 %.)
+  distribution with mean p and concentration 0.5: some functions are nearly always right, some nearly never, so that
+  more samples help less and less. For p = 0.63 this puts a right answer among 20 on 86 % of the tasks with one
+  function (published for Llama 3.1 8B on HumanEval: 20 samples and the visible examples give 82.3 %, one gives 63.4 %).
+  For p = 0.22 it is 44 %; of CodeGen 16B's recorded samples it is 58 %, which concentration 1 would give.
   A solution of k functions, answered whole, is right with the product of their chances, p^k on average.
 - **Mistakes.** Otherwise one of at most eight wrong versions is written, the i-th of them with a weight of 1/i: a model
   makes the same few mistakes again and again, and they may agree with each other more than right answers do.
+  Of the mistakes in HumanEval's functions 6 % pass the visible examples (first 30 tasks, weighted); of CodeGen 16B's
+  wrong samples 5 % do (41 tasks, 10 samples each).
 - **Greedy** answers are the most likely version of each function. Temperature has no other effect. An answer's
   log-probability is that of the choices made.
 - **Decomposition.** A plan consists with chance d of the reference's own helpers, with docstrings; otherwise of two
