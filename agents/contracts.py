@@ -102,6 +102,8 @@ class Failure(Contract):
     """What came out: a value's repr, or the exception."""
     line: int | None = None
     """Line of the candidate where the exception was raised, if there was one."""
+    trace: str = ""
+    """The last lines that ran before it, with the values they changed, if they were recorded."""
 
 
 class Evidence(Contract):

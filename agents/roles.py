@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leafwise.agents.contracts import Failure, Plan, Spec
+from leafwise.agents.drafting import Batch
 from leafwise.agents.extract import Extraction, extract_code
 from leafwise.agents.given import continuable, parse_code, with_given
 from leafwise.agents.inputs import literal_arguments
 from leafwise.agents.plans import read_plan, stub_text
 from leafwise.agents.prompting import render
+from leafwise.agents.settings import Part
 from leafwise.agents.team import Place, Team
 from leafwise.agents.tests_file import check_of_assert
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
@@ -19,6 +21,8 @@ from leafwise.runtime.engine import Generation
 from leafwise.runtime.sandbox_contracts import Check
 
 _FENCE = "```python\n"
+_ENDS = ("```", "\nprint(", "\nassert ", "\nif __name__", "\n# Example", "\n# Test", "\n# example", "\n# test")
+"""Where a function's code has ended: what a model says after it, examples of its use, is of no use to anybody."""
 _PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"
 _SHOWN_EXAMPLES = 4
 _LONGEST_SHOWN = 300
@@ -48,21 +52,26 @@ class Coder:
 
     def __init__(self, team: Team, place: Place, spec: Spec) -> None:
         self._team, self._place, self._spec = team, place, spec
+        self._stops = _ENDS if spec.entry_point else _ENDS[:1]  # a script may well print
 
-    def ask_drafts(self, n: int, *, greedy: bool) -> list[Asked]:
-        """Ask for n direct answers in one batch, sampled, or the first of them greedy; returns at once."""
-        spec = self._spec
-        prompt = render("draft", task=task_text(spec))
-        start = self._opening(spec)
-        first = self._team.ask(
-            self._place, "coder", prompt, continuation=start, greedy=greedy, stop=("```",), must_fit=True
-        )
-        asked = [(start, first)]
-        # some without the opening, so that imports and helper functions can come first
-        for name, count, opening in (("coder-open", (n - 1) // 2, _FENCE), ("coder-more", n // 2, start)):
-            if count:
-                more = self._team.ask(self._place, name, prompt, continuation=opening, n=count, stop=("```",))
-                asked.append((opening, more))
+    def ask_drafts(self, batches: Sequence[Batch]) -> list[Asked]:
+        """Ask for direct answers, all in one batch of the engine; returns at once."""
+        prompt = render("draft", task=task_text(self._spec))
+        openings = {"signature": self._opening(self._spec), "fence": _FENCE}
+        asked: list[Asked] = []
+        for number, batch in enumerate(batches):
+            generation = self._team.ask(
+                self._place,
+                f"coder-{number}" if number else "coder",
+                prompt,
+                continuation=openings[batch.form],
+                n=batch.n,
+                max_tokens=batch.max_tokens,
+                temperature=batch.temperature,
+                stop=self._stops,
+                must_fit=number == 0,
+            )
+            asked.append((openings[batch.form], generation))
         return asked
 
     def leaf(self, n: int, purpose: str) -> list[Written]:
@@ -98,13 +107,26 @@ class Coder:
             failure=failure_text(failure),
             critique=critique,
         )
-        # most of the answer stands in the prompt already
-        generation = self._team.ask(self._place, "coder", prompt, continuation=_FENCE, n=n, stop=("```",), lookup=True)
-        return self.read([(_FENCE, generation)])
+        # most of the answer stands in the prompt already, so guesses from it are often right
+        asked: list[Asked] = []
+        for name, count, warm in (("coder", 1, 0.0), ("coder-more", n - 1, None)):
+            if count:
+                more = self._team.ask(
+                    self._place,
+                    name,
+                    prompt,
+                    continuation=_FENCE,
+                    n=count,
+                    temperature=warm,
+                    stop=self._stops,
+                    lookup=True,
+                )
+                asked.append((_FENCE, more))
+        return self.read(asked)
 
     def _sample(self, prompt: str, n: int) -> list[Written]:
         opening = self._opening(self._spec)
-        generation = self._team.ask(self._place, "coder", prompt, continuation=opening, n=n, stop=("```",))
+        generation = self._team.ask(self._place, "coder", prompt, continuation=opening, n=n, stop=self._stops)
         return self.read([(opening, generation)])
 
     @staticmethod
@@ -161,7 +183,7 @@ def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
 def ask_tester(team: Team, place: Place, spec: Spec) -> Generation | None:
     """Ask the tester for checks; returns at once. None if checks are not wanted or there is no name to call."""
     count = team.settings.generated_checks
-    if not count or spec.entry_point is None:
+    if not count or not team.settings.has(Part.TESTER) or spec.entry_point is None:
         return None
     prompt = render("tests", task=task_text(spec), name=spec.entry_point, count=count)
     opening = f"{_FENCE}assert {spec.entry_point}("
@@ -215,7 +237,7 @@ def _check_of_line(line: str, name: str) -> Check | None:
 def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure) -> str:
     """Ask the critic what is wrong with a failing candidate; one line, empty if nothing came."""
     prompt = render("critique", task=task_text(spec), code=source.strip(), failure=failure_text(failure))
-    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=True, stop=("\n\n", "```"))
+    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, temperature=0.0, stop=("\n\n", "```"))
     completion: Completion | None = team.receive(place, "critic", generation)
     return " ".join(completion.samples[0].text.split()) if completion else ""
 
@@ -238,7 +260,10 @@ def failure_text(failure: Failure) -> str:
     """The evidence, in the words of the repair prompt."""
     where = f" (raised at line {failure.line})" if failure.line else ""
     code, expected = shorten(failure.code), shorten(failure.expected)
-    return f"It fails at `{code}`: expected {expected}, got {failure.observed}{where}."
+    text = f"It fails at `{code}`: expected {expected}, got {failure.observed}{where}."
+    if not failure.trace:
+        return text
+    return f"{text}\nThe last lines that ran, with the values they gave:\n\n{_FENCE}{failure.trace}\n```"
 
 
 def shorten(text: str) -> str:

@@ -46,14 +46,26 @@ class Settings(Contract):
     """Most seconds of the whole run; it then ends with the best answer so far."""
     answer_tokens: int = Field(default=384, ge=16)
     """Most tokens of one answer of the model."""
+    first_answer_tokens: int = Field(default=64, ge=16)
+    """Most tokens of an answer in the first round of drafts of `guided`, the greedy one aside; doubled, up to
+    `answer_tokens`, where it cuts two thirds of the answers.
+    """
     drafts: int = Field(default=6, ge=1, le=64)
-    """Direct candidates of `guided`."""
+    """Direct candidates of `guided` in one round."""
+    most_drafts: int = Field(default=24, ge=1, le=1024)
+    """Direct candidates of `guided` in all rounds: more hardly change the answer."""
     greedy_draft: bool = True
     """Whether the first draft takes the most likely tokens; otherwise it is sampled like the others."""
-    leaf_samples: int = Field(default=4, ge=1, le=64)
-    """Candidates per leaf and per composition."""
-    plans: int = Field(default=3, ge=1, le=16)
+    leaf_samples: int = Field(default=3, ge=1, le=64)
+    """Candidates per leaf, per composition, and per round of repair."""
+    plans: int = Field(default=2, ge=1, le=16)
     """Plans asked for per node; the one with most usable stubs is taken."""
+    split_chance: float = Field(default=1.0, ge=0.0, le=10.0)
+    """How likely splitting a task that drafts did not settle is thought to solve it (see `value`); above 1 it comes
+    before further drafts in any case, 0 is never.
+    """
+    repair_chance: float = Field(default=0.25, ge=0.0, le=10.0)
+    """How likely a round of repair of a nearly right candidate is thought to make it right; 0 is never."""
     max_depth: int = Field(default=2, ge=1, le=5)
     """Levels of the problem tree below the root."""
     max_breadth: int = Field(default=4, ge=1, le=16)

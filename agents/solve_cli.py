@@ -58,7 +58,7 @@ def solve(
         str,
         typer.Option(
             help="direct (one greedy answer), resample (until the tokens are spent), paper (the published method),"
-            " guided (the default team), or guided-no-PART (without gate, decompose, critic, tester, consensus, repair)."
+            " guided (the default), or guided-no-PART (without gate, decompose, critic, tester, consensus, repair)."
         ),
     ] = "guided",
     example: Annotated[

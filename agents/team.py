@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from leafwise.agents.checking import LIMITS, examine
-from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Spec, Spent
+from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Failure, Spec, Spent
+from leafwise.agents.diagnosis import diagnose
 from leafwise.agents.errors import RunInterrupted
 from leafwise.agents.settings import Settings
 from leafwise.runtime.contracts import Completion, Message, Request, Sampling
 from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.sandbox import Sandbox
-from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.sandbox_contracts import Check, Limits
 
 _SHORTEST = 16
 """Tokens below which an answer is not worth asking for."""
@@ -102,7 +104,7 @@ class Team:
         continuation: str = "",
         n: int = 1,
         max_tokens: int | None = None,
-        greedy: bool = False,
+        temperature: float | None = None,
         stop: tuple[str, ...] = (),
         must_fit: bool = False,
         lookup: bool = False,
@@ -116,7 +118,7 @@ class Team:
             continuation: the beginning of the answer, put into the model's mouth.
             n: samples; fewer where the budget ends.
             max_tokens: per sample; the settings' `answer_tokens` by default, less where the budget ends.
-            greedy: most likely tokens instead of sampling.
+            temperature: 0 for the most likely tokens; the settings' by default.
             stop: strings that end a sample.
             lookup: see `Request.lookup`.
             must_fit: a prompt that exceeds the context is an error; otherwise it is noted and not asked.
@@ -128,7 +130,8 @@ class Team:
             ContextOverflowError: `must_fit` is set and the prompt does not fit.
         """
         settings = self.settings
-        sampling = Sampling() if greedy else Sampling(temperature=settings.temperature, top_p=settings.top_p)
+        warm = settings.temperature if temperature is None else temperature
+        sampling = Sampling(temperature=warm, top_p=settings.top_p) if warm else Sampling()
         with self._lock:
             n = min(n, self.tokens_left // _SHORTEST)
             if n == 0 or self.seconds_left == 0.0:
@@ -233,12 +236,26 @@ class Team:
             RunInterrupted: the run was stopped.
             SandboxError: the sandbox failed.
         """
+        with self._program() as limits:
+            return examine(source, spec, self.sandbox, checks=checks, inputs=inputs, limits=limits, cancel=self.stop)
+
+    def diagnose(self, source: str, spec: Spec, checks: tuple[Check, ...] = ()) -> Failure | None:
+        """How a candidate fails (see `diagnosis.diagnose`).
+
+        Raises:
+            RunInterrupted: the run was stopped.
+            SandboxError: the sandbox failed.
+        """
+        with self._program() as limits:
+            return diagnose(source, spec, self.sandbox, checks, limits, self.stop)
+
+    @contextmanager
+    def _program(self) -> Iterator[Limits]:
+        """One program: its limits, which the run's own time may cut short, and its place in the books."""
         self._refuse_if_stopped()
         left = self.seconds_left
         wall = LIMITS.wall_seconds if left is None else min(LIMITS.wall_seconds, max(1.0, left))
-        limits = LIMITS.model_copy(update={"wall_seconds": wall})
-        evidence = examine(source, spec, self.sandbox, checks=checks, inputs=inputs, limits=limits, cancel=self.stop)
+        yield LIMITS.model_copy(update={"wall_seconds": wall})
         self._refuse_if_stopped()
         with self._lock:
             self.spent += Spent(programs=1)
-        return evidence

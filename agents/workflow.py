@@ -23,7 +23,8 @@ from leafwise.agents import contracts as agents_contracts
 from leafwise.agents.contracts import Answer, EventKind, Node, Task
 from leafwise.agents.errors import RunError
 from leafwise.agents.policy import Step, next_actions
-from leafwise.agents.steps import STEPS, State, Update, initial_state, situation
+from leafwise.agents.state import State, initial_state, situation
+from leafwise.agents.steps import STEPS, Update
 from leafwise.agents.team import Place, Team
 from leafwise.runtime import contracts as runtime_contracts
 
@@ -75,7 +76,7 @@ def _build(team: Team, checkpoints: SqliteSaver) -> Any:
     def route(state: State) -> list[Send] | str:
         if state.get("answer") is not None:
             return END
-        now = situation(state, team.settings, exhausted=team.ended_by != "done")
+        now = situation(state, team.settings, tokens_left=team.tokens_left, exhausted=team.ended_by != "done")
         return [Send(action.step, _Sent(state=state, node=action.node)) for action in next_actions(now)]
 
     builder = StateGraph(cast(Any, State))
