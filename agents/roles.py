@@ -25,6 +25,8 @@ from leafwise.runtime.sandbox_contracts import Check
 _FENCE = "```python\n"
 _ENDS = ("```", "\nprint(", "\nassert ", "\nif __name__", "\n# Example", "\n# Test", "\n# example", "\n# test")
 """Where a function's code has ended: what a model says after it, examples of its use, is of no use to anybody."""
+_DOCSTRINGS = ('"""', "'''")
+"""Where a docstring begins: see `drafting`."""
 _PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"
 _SHOWN_EXAMPLES = 4
 _LONGEST_SHOWN = 300
@@ -71,7 +73,7 @@ class Coder:
                 n=batch.n,
                 max_tokens=batch.max_tokens,
                 greedy=batch.greedy,
-                stop=self._stops,
+                stop=(*self._stops, *_DOCSTRINGS) if batch.bare else self._stops,
                 must_fit=number == 0,
             )
             asked.append((openings[batch.form], generation))

@@ -51,9 +51,9 @@ class Settings(Contract):
     """Most tokens of an answer in the first round of drafts of `guided`, the greedy one aside; doubled, up to
     `answer_tokens`, where it cuts two thirds of the answers.
     """
-    drafts: int = Field(default=6, ge=1, le=64)
+    drafts: int = Field(default=8, ge=1, le=64)
     """Direct candidates of `guided` in one round."""
-    most_drafts: int = Field(default=24, ge=1, le=1024)
+    most_drafts: int = Field(default=32, ge=1, le=1024)
     """Direct candidates of `guided` in all rounds: more hardly change the answer."""
     greedy_draft: bool = True
     """Whether the first draft takes the most likely tokens; otherwise it is sampled like the others."""

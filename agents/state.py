@@ -31,6 +31,7 @@ class State(TypedDict, total=False):
     candidates: Annotated[list[Candidate], operator.add]
     drafted: Annotated[int, operator.add]
     cap: int
+    bare: bool
     tried: Annotated[int, operator.add]
     finished: Annotated[list[str], operator.add]
     improved: bool
@@ -51,6 +52,7 @@ def initial_state(task: Task) -> State:
         candidates=[],
         drafted=0,
         cap=0,
+        bare=True,
         tried=0,
         finished=[],
         improved=False,

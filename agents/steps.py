@@ -21,7 +21,7 @@ from leafwise.agents.contracts import (
     Spec,
     Task,
 )
-from leafwise.agents.drafting import draft_batches, next_cap
+from leafwise.agents.drafting import Pace, draft_batches, next_pace
 from leafwise.agents.extract import Extraction
 from leafwise.agents.feedback import regenerate, rewrite, samples_of
 from leafwise.agents.memory_use import keep, remembered
@@ -43,9 +43,9 @@ def draft(state: State, team: Team, place: Place) -> Update:
     """A round of direct answers to the task; in the first, the tester's checks where they can decide something."""
     spec, settings = state["nodes"][ROOT].spec, team.settings
     rounds = sum(step.startswith(Step.DRAFT) for step in state["finished"])
-    cap = state["cap"] or settings.first_answer_tokens
+    pace = Pace(state["cap"] or settings.first_answer_tokens, bare=state["bare"])
     coder = roles.Coder(team, place, spec)
-    written = coder.read(coder.ask_drafts(draft_batches(settings, rounds, cap, team.tokens_left)))
+    written = coder.read(coder.ask_drafts(draft_batches(settings, rounds, pace, team.tokens_left)))
     checks = state["checks"].get(ROOT, ())
     candidates = examine_all(team, place, spec, "draft", written, checks)
     if not rounds and wants_checks(spec, candidates, settings):
@@ -54,11 +54,15 @@ def draft(state: State, team: Team, place: Place) -> Update:
             candidates = examine_all(team, place, spec, "draft", written, checks)
     tell(team, place, written, candidates)
     candidates += remembered(team, place, spec, checks) if not rounds else []
+    cut = sum(answer.cut for answer in written)
+    empty = sum(not answer.cut and not answer.extraction.code for answer in written)
+    pace = next_pace(settings, pace, len(written), cut, empty)
     return {
         "checks": {ROOT: checks},
         "candidates": candidates,
-        "drafted": len(written),
-        "cap": next_cap(settings, cap, len(written), sum(answer.cut for answer in written)),
+        "drafted": len(written) - empty,
+        "cap": pace.cap,
+        "bare": pace.bare,
         "tried": len(candidates),
     }
 

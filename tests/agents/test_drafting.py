@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from leafwise.agents.drafting import Batch, draft_batches, next_cap
+from leafwise.agents.drafting import Batch, Pace, draft_batches, next_pace
 from leafwise.agents.settings import Settings, Strategy
 
 GUIDED = Settings(drafts=6, temperature=0.8, first_answer_tokens=96, answer_tokens=384)
+PACE = Pace(96)
 
 
 def of(strategy: Strategy, **changes: object) -> Settings:
@@ -14,33 +15,45 @@ def of(strategy: Strategy, **changes: object) -> Settings:
 
 def test_one_answer_is_greedy_and_whole() -> None:
     for strategy in ("direct", "paper"):
-        assert draft_batches(of(strategy), 0, 0, 1000) == (Batch("signature", 1, 384, greedy=True),)  # type: ignore[arg-type]
-        assert draft_batches(of(strategy, greedy_draft=False), 0, 0, 1000)[0].greedy is False  # type: ignore[arg-type]
+        assert draft_batches(of(strategy), 0, PACE, 1000) == (Batch("signature", 1, 384, greedy=True),)  # type: ignore[arg-type]
+        assert draft_batches(of(strategy, greedy_draft=False), 0, PACE, 1000)[0].greedy is False  # type: ignore[arg-type]
 
 
 def test_resample_asks_for_as_many_as_cannot_outrun_the_budget() -> None:
     for left, expected in ((384, 1), (1000, 2), (384 * 5, 5), (10**6, 16)):
-        batches = draft_batches(of("resample"), 0, 0, left)
+        batches = draft_batches(of("resample"), 0, PACE, left)
         assert sum(b.n for b in batches) == expected
         assert {b.max_tokens for b in batches} == {384}
-    assert [b.greedy for b in draft_batches(of("resample"), 0, 0, 10**4)] == [True, False, False]
-    assert not any(b.greedy for b in draft_batches(of("resample"), 1, 0, 10**4))
+    assert [b.greedy for b in draft_batches(of("resample"), 0, PACE, 10**4)] == [True, False, False]
+    assert not any(b.greedy for b in draft_batches(of("resample"), 1, PACE, 10**4))
 
 
 def test_guided_begins_short_and_has_one_greedy_answer_in_the_first_round_only() -> None:
-    first, later = draft_batches(GUIDED, 0, 96, 1000), draft_batches(GUIDED, 1, 192, 1000)
-    assert sum(b.n for b in first) == sum(b.n for b in later) == 6
-    assert [b.max_tokens for b in first] == [384, 96, 96], "the greedy answer is whole"
-    assert {b.max_tokens for b in later} == {192}
-    assert [b.n for b in first if b.greedy] == [1]
-    assert not [b for b in later if b.greedy]
-    assert {b.form for b in first} == {"signature", "fence"}
+    assert draft_batches(GUIDED, 0, Pace(96), 1000) == (
+        Batch("signature", 1, 384, greedy=True),
+        Batch("signature", 4, 96, bare=True),
+        Batch("fence", 1, 192),
+    )
+    assert draft_batches(GUIDED, 1, Pace(384, bare=False), 1000) == (
+        Batch("signature", 5, 384),
+        Batch("fence", 1, 384),
+    )
+    assert draft_batches(of("guided", drafts=1), 0, PACE, 1000) == (Batch("signature", 1, 384, greedy=True),)
+    assert draft_batches(of("guided", drafts=1), 1, PACE, 1000) == (Batch("signature", 1, 96, bare=True),)
 
 
 def test_the_limit_doubles_only_where_it_cut_most_answers() -> None:
-    assert next_cap(GUIDED, 96, 6, 0) == 96
-    assert next_cap(GUIDED, 96, 6, 3) == 96
-    assert next_cap(GUIDED, 96, 6, 4) == 192
-    assert next_cap(GUIDED, 192, 6, 6) == 384
-    assert next_cap(GUIDED, 384, 6, 6) == 384
-    assert next_cap(GUIDED, 96, 0, 0) == 192, "nothing came, not even a beginning"
+    def cap(before: int, answers: int, cut: int) -> int:
+        return next_pace(GUIDED, Pace(before), answers, cut, 0).cap
+
+    assert cap(96, 6, 0) == 96
+    assert cap(96, 6, 3) == 96
+    assert cap(96, 6, 4) == 192
+    assert cap(192, 6, 6) == 384
+    assert cap(384, 6, 6) == 384
+
+
+def test_docstrings_are_let_where_most_answers_begin_with_one() -> None:
+    assert next_pace(GUIDED, PACE, 6, 0, 3).bare
+    assert not next_pace(GUIDED, PACE, 6, 0, 4).bare
+    assert not next_pace(GUIDED, Pace(96, bare=False), 6, 0, 0).bare, "a model does not change its ways"
