@@ -34,9 +34,9 @@ def checks_in(text: str, spec: Spec) -> tuple[Check, ...]:
     """
     if spec.entry_point is None:
         return ()
-    known = {_plain(example.code) for example in spec.examples}
+    known = {plain_call(example.code) for example in spec.examples}
     found = (check for piece in _pieces(text, spec.entry_point) if (check := _read(piece, spec.entry_point)))
-    new = dict.fromkeys(check for check in found if _plain(check.code) not in known)
+    new = dict.fromkeys(check for check in found if plain_call(check.code) not in known)
     return tuple(itertools.islice(new, _MOST_CHECKS))
 
 
@@ -57,7 +57,7 @@ def calls_in(text: str, spec: Spec) -> tuple[str, ...]:
         return ()
     begins = (match.start() for match in re.finditer(rf"(?<![\w.]){re.escape(spec.entry_point)}\(", text))
     calls = (balanced_call(text, start) for start in itertools.islice(begins, 2 * _MOST_CHECKS))
-    plain = (_plain(call) for call in calls if call and literal_arguments(call, spec.entry_point))
+    plain = (plain_call(call) for call in calls if call and literal_arguments(call, spec.entry_point))
     return tuple(dict.fromkeys(plain))
 
 
@@ -119,8 +119,8 @@ def _may_grow(node: ast.AST) -> bool:
             return False
 
 
-def _plain(code: str) -> str:
-    """A call without what two writers would write differently."""
+def plain_call(code: str) -> str:
+    """A call without what two writers would write differently, such as quotes and blanks."""
     try:
         return ast.unparse(ast.parse(code, mode="eval"))
     except NO_CODE:
