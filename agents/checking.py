@@ -11,7 +11,8 @@ from leafwise.runtime.sandbox_contracts import Check, CheckResult, Limits, Progr
 
 LIMITS = Limits(cpu_seconds=3.0, wall_seconds=12.0, output_chars=2_000)
 """What one candidate may use for all its checks together."""
-
+_MORE_RUNS, _MORE_SECONDS = 2, 1.0
+"""Runs, and CPU time of each, to get beyond a generated input on which the candidate hung."""
 _LOADED = Check(code="None")
 """Tried first: it has a result if, and only if, the module loaded; later ones may hang in the candidate's functions."""
 
@@ -41,32 +42,67 @@ def examine(
         SandboxError: the sandbox failed; nothing is known about the candidate.
     """
     tried = (*spec.examples, *checks, *(Check(code=call) for call in inputs))
+    first, second = len(spec.examples), len(spec.examples) + len(checks)
     verdict = sandbox.run(Program(source=source, checks=(_LOADED, *tried), setup=spec.setup), limits, cancel)
     results: list[CheckResult | None] = [*verdict.checks[1:]]
-    ended = verdict.status not in (Status.PASSED, Status.FAILED)
+    if verdict.checks:
+        results += _beyond(source, spec, tried, results, sandbox, limits, cancel)
+    reached = len(results)
     results += [None] * (len(tried) - len(results))
-    first, second = len(spec.examples), len(spec.examples) + len(checks)
-    examples = results[:first]
+    ended = verdict.status not in (Status.PASSED, Status.FAILED)
+    passed = [r is not None and r.passed for r in results]
     return Evidence(
         loads=bool(verdict.checks),
-        examples_passed=sum(r is not None and r.passed for r in examples),
+        examples_passed=sum(passed[:first]),
         examples_total=first,
-        checks_passed=sum(r is not None and r.passed for r in results[first:second]),
+        checks_passed=sum(passed[first:second]),
         checks_total=len(checks),
-        behaviour=tuple(_behaviour(r) for r in results[second:]),
-        failure=first_failure(spec.examples, examples, verdict),
+        check_results=tuple(passed[first:second]),
+        behaviour=tuple(_behaviour(r, tried=second + i < reached) for i, r in enumerate(results[second:])),
+        failure=first_failure(spec.examples, results[:first], verdict),
         detail=verdict.detail if ended else "",
         level=verdict.level,
     )
 
 
+def _beyond(
+    source: str,
+    spec: Spec,
+    tried: Sequence[Check],
+    before: Sequence[CheckResult | None],
+    sandbox: Sandbox,
+    limits: Limits,
+    cancel: threading.Event | None,
+) -> list[CheckResult | None]:
+    """Results beyond a generated check or input on which the candidate hung or died, None for that one.
+
+    Nobody asked for that input, and one that hangs must not hide how the candidate behaves on all others. A hang in a
+    visible example settles what the candidate is worth, and costs no further time.
+    """
+    results: list[CheckResult | None] = []
+    for _ in range(_MORE_RUNS):
+        at = len(before) + len(results)
+        if not len(spec.examples) <= at < len(tried) or (cancel is not None and cancel.is_set()):
+            break
+        results.append(None)
+        rest = tried[at + 1 :]
+        limits = limits.model_copy(update={"cpu_seconds": min(limits.cpu_seconds, _MORE_SECONDS)})
+        more = sandbox.run(Program(source=source, checks=(_LOADED, *rest), setup=spec.setup), limits, cancel).checks[1:]
+        results += more
+        if not more:
+            break  # it hangs on whatever it is given
+    return results
+
+
 _IN_SETUP = "in the setup: "  # how the sandbox marks an error of `Program.setup`
+UNTRIED = "untried"
+"""An entry of `Evidence.behaviour` that says nothing: the candidate used up its time before."""
 _NO_ANSWER, _RAISES, _RETURNS = "no answer", "raises ", "returns "
 
 
-def _behaviour(result: CheckResult | None) -> str:
+def _behaviour(result: CheckResult | None, *, tried: bool) -> str:
     if result is None:
-        return _NO_ANSWER
+        return _NO_ANSWER if tried else UNTRIED
     if result.error is not None:
         return _RAISES + result.error.split(":")[0]
     return _RETURNS + (result.observed or "None")

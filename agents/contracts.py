@@ -140,6 +140,8 @@ class Evidence(Contract):
     """Generated checks that passed: evidence, never a veto."""
     checks_total: int = 0
     """Generated checks there are."""
+    check_results: tuple[bool, ...] = ()
+    """Which of them passed, in their order."""
     behaviour: tuple[str, ...] = ()
     """What it returned or raised on each generated input: equal behaviours form a cluster."""
     failure: Failure | None = None

@@ -57,7 +57,7 @@ def find_examples(text: str) -> list[Check]:
     position = 0
     while match := _CALL.search(rest, position):
         position = match.end()
-        call = _balanced_call(rest, match.start())
+        call = balanced_call(rest, match.start())
         line = rest[rest.rfind("\n", 0, match.start()) + 1 : match.start()]
         if call is None or _BEFORE_NO_CALL.search(line) or not _stands_alone(call):
             continue
@@ -74,13 +74,24 @@ def _example_after(call: str, rest: str) -> Check | None:
     if connector is None or call.startswith("print("):
         return None
     rest = rest[connector.end() :]
-    value = _leading_literal(rest)
-    if value is None or _GOES_ON.match(rest[len(value) :]):
+    value = leading_value(rest)
+    if value is None:
         return None
     counted = connector["words"] and not value.startswith(_OPENING)
     if counted and _COUNTED.match(rest[len(value) :]):
         return None
-    return Check(code=call, expected=value.title() if value in _JSON else value)
+    return Check(code=call, expected=as_python(value))
+
+
+def leading_value(text: str) -> str | None:
+    """The literal that a text begins with, as it stands there; None if there is none, or it is part of a formula."""
+    value = _leading_literal(text)
+    return None if value is None or _GOES_ON.match(text[len(value) :]) else value
+
+
+def as_python(value: str) -> str:
+    """A value as Python writes it: `true` is JSON's."""
+    return value.title() if value in _JSON else value
 
 
 def _is_exception(name: str) -> bool:
@@ -116,6 +127,9 @@ def _check_of_doctest(example: doctest.Example) -> Check | None:
     match ast.parse(source, mode="eval").body:
         case ast.Call(func=ast.Name(id="print"), args=[ast.expr() as printed], keywords=[]) if want:
             return Check(code=f"str({ast.unparse(printed)})", expected=repr(want))
+        case ast.Compare(left=ast.Call() as call, ops=[ast.Eq()], comparators=[value]) if not _is_literal(want):
+            expected = ast.unparse(value)  # no doctest, but clear
+            return Check(code=ast.unparse(call), expected=expected) if _is_literal(expected) else None
     if not _is_literal(want):
         want = want.split("\n", 1)[0].strip()  # prose may follow without an empty line
     return Check(code=source, expected=want) if _is_literal(want) else None
@@ -133,7 +147,7 @@ def _is_read(node: ast.Name | ast.arg) -> bool:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
 
 
-def _balanced_call(text: str, start: int) -> str | None:
+def balanced_call(text: str, start: int) -> str | None:
     """The call expression that begins at `start`, up to its closing parenthesis."""
     return _up_to("[)]", text[start : start + _LONGEST_VALUE], _is_expression)
 

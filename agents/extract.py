@@ -24,15 +24,15 @@ class Extraction(Contract):
     code: str
     """A module that parses; empty if there is none."""
     rule: str
-    """The rule that matched: `fence`, `fences`, `bare`, `body`, `prefix`, or `none`."""
+    """The rule that matched: `fence`, `fences`, `bare`, `body`, `docstring`, `prefix`, or `none`."""
 
 
 def extract_code(answer: str, entry_point: str | None = None, prompt: str = "") -> Extraction:
     """Find the module in an answer.
 
     The ladder: the first fenced block that parses and defines the entry point; all fenced blocks together; the whole
-    answer; a function's body that continues the prompt; the longest beginning of a block, or of the answer from its
-    first code line on, that parses.
+    answer; a function's body that continues the prompt, or that stands behind the rest of the prompt's docstring; the
+    longest beginning of a block, or of the answer from its first code line on, that parses.
 
     Args:
         answer: what the model wrote.
@@ -55,6 +55,8 @@ def _rungs(blocks: list[str], answer: str, prompt: str) -> Iterator[tuple[str, s
     yield "bare", answer
     for text in [*blocks, answer] if prompt else ():
         yield "body", _continued(prompt, text)
+    if prompt and not blocks:
+        yield "docstring", _continued(prompt, _after_docstring(answer))
     bare = answer.replace("```", "")
     # a line of prose may begin like code ("from the list ..."), so further beginnings are tried
     starts = [match.start() for match in _CODE_LINE.finditer(bare)][:_MOST_STARTS]
@@ -74,6 +76,11 @@ def _continued(prompt: str, text: str) -> str:
     if not any(_gives(node) for node in ast.parse(body).body):
         return ""
     return prompt.rstrip() + "\n" + body.partition("\n")[2]
+
+
+def _after_docstring(text: str) -> str:
+    """What follows the end of a docstring: the answer may have gone on with the prompt's, or repeated it."""
+    return re.split(r'"""|\'\'\'', text, maxsplit=1)[-1]
 
 
 def _indent_of(line: str) -> str:

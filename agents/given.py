@@ -38,7 +38,7 @@ def continuable(statement: str, entry_point: str | None) -> str:
     last = tree.body[-1] if tree else None
     if not isinstance(last, ast.FunctionDef) or last.name != entry_point:
         return ""
-    empty = all(isinstance(node, ast.Pass) or _is_text(node) for node in last.body)
+    empty = all(isinstance(node, ast.Pass | ast.Import | ast.ImportFrom) or _is_text(node) for node in last.body)
     return textwrap.dedent(statement) if empty else ""
 
 

@@ -1,48 +1,65 @@
-"""Inputs on which candidates are compared: variations of the visible calls, and values made from type annotations."""
+"""Inputs on which candidates are compared: variations of the visible calls, and values that suit its parameters."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from leafwise.agents.contracts import Spec
+from leafwise.agents.values import makers_of
 
 _MAX_TEXT = 2000
+_VARIATIONS = 4
 
 
-def generate_inputs(spec: Spec, count: int, seed: int) -> tuple[str, ...]:
+def generate_inputs(spec: Spec, count: int, seed: int, proposed: Sequence[str] = ()) -> tuple[str, ...]:
     """Call expressions for a spec's function, the same for the same seed.
 
     Args:
-        spec: the function; calls come from its examples' arguments and its annotated parameters.
+        spec: the function; calls come from its examples' arguments and its parameters, by annotation or name.
         count: most calls.
         seed: of the choices.
+        proposed: calls that somebody proposes, such as the tester: they are taken, as far as there is room for half
+            of the count, and varied as the examples' are.
 
     Returns:
-        At most `count` different calls, boundary values among them; none if nothing is known about the arguments.
+        At most `count` different calls, boundary values among them, short ones first, so that a candidate that needs
+        too long for the long ones has answered before; none if nothing is known about the arguments.
     """
     if spec.entry_point is None:
         return ()
-    rng = random.Random(seed)
-    known = [arguments for example in spec.examples if (arguments := literal_arguments(example.code, spec.entry_point))]
-    makers = _makers(spec.signature)
-    found: dict[str, None] = {}
-    for _ in range(count * 8):
-        if known and (not makers or rng.random() < 0.7):
-            arguments = _vary(rng.choice(known), rng)
-        elif makers:
-            arguments = [make(rng) for make in makers]
-        else:
+    arguments = {call: literal_arguments(call, spec.entry_point) for call in proposed if len(call) <= _MAX_TEXT}
+    usable = [call for call, found in arguments.items() if found]
+    taken = dict.fromkeys(usable[: (count + 1) // 2])
+    own = iter(_made(spec, count, random.Random(seed)))
+    # each by its own random numbers: what one call is varied to does not depend on who else proposes what
+    rounds = [(call, i) for i in range(_VARIATIONS) for call in usable]
+    varied = iter([_vary(arguments[call] or [], random.Random(f"{seed} {i} {call}")) for call, i in rounds])
+    visible = {example.code for example in spec.examples}
+    for made in itertools.chain.from_iterable(itertools.zip_longest(own, varied)):
+        if len(taken) >= count:
             break
-        call = f"{spec.entry_point}({', '.join(map(_literal, arguments))})"
-        if len(call) <= _MAX_TEXT:
-            found[call] = None
-        if len(found) == count:
-            break
-    return tuple(found)
+        call = _call(spec.entry_point, made) if made is not None else ""
+        if 0 < len(call) <= _MAX_TEXT and call not in visible:
+            taken[call] = None
+    return tuple(sorted(taken, key=len))
+
+
+def _made(spec: Spec, count: int, rng: random.Random) -> Iterator[list[Any]]:
+    """Arguments like those of the visible examples, and such as suit the parameters; more than are wanted."""
+    known = [found for example in spec.examples if (found := literal_arguments(example.code, spec.entry_point or ""))]
+    makers = makers_of(spec.signature, spec.statement)
+    for _ in range(count * 8 if known or makers else 0):
+        vary = known and (not makers or rng.random() < 0.5)
+        yield _vary(rng.choice(known), rng) if vary else [make(rng) for make in makers]
+
+
+def _call(name: str, arguments: Sequence[Any]) -> str:
+    return f"{name}({', '.join(map(_literal, arguments))})"
 
 
 def _literal(value: Any) -> str:
@@ -127,100 +144,3 @@ def _vary_items(items: list[Any], rng: random.Random, vary_one: Callable[[Any], 
     shuffled = rng.sample(items, len(items))
     changed = [one(item) if rng.random() < 0.5 else item for item in items]
     return rng.choice([[], items[:1], items[::-1], shuffled, items[1:], items + items[:1], changed, changed])
-
-
-# --- values from annotations -----------------------------------------------------------------------------------------
-
-
-def _makers(signature: str | None) -> list[Callable[[random.Random], Any]]:
-    """One maker of values per parameter; empty if any parameter's type is not understood."""
-    if signature is None:
-        return []
-    function = ast.parse(signature + " pass").body[0]
-    assert isinstance(function, ast.FunctionDef)
-    parameters = [*function.args.posonlyargs, *function.args.args]
-    annotations = [p.annotation for p in parameters]
-    if not parameters or function.args.kwonlyargs or any(a is None for a in annotations):
-        return []
-    try:
-        return [_maker(a) for a in annotations if a is not None]
-    except KeyError:
-        return []
-
-
-def _maker(annotation: ast.expr) -> Callable[[random.Random], Any]:
-    """A maker for a type annotation.
-
-    Raises:
-        KeyError: the type is none of the plain ones.
-    """
-    match annotation:
-        case ast.Name(id=name) | ast.Constant(value=str(name)):
-            return _PLAIN[name.lower()]
-        case ast.Constant(value=None):
-            return lambda rng: None
-        case ast.Subscript(value=ast.Name(id=name), slice=inner):
-            return _container(name.lower(), inner.elts if isinstance(inner, ast.Tuple) else [inner])
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            makers = [_maker(left), _maker(right)]
-            return lambda rng: rng.choice(makers)(rng)
-        case _:
-            raise KeyError(ast.unparse(annotation))
-
-
-def _container(name: str, inner: Sequence[ast.expr]) -> Callable[[random.Random], Any]:
-    fixed = [e for e in inner if not (isinstance(e, ast.Constant) and e.value is ...)]
-    makers = [_maker(e) for e in fixed]
-    _refuse_nonsense(name, fixed)
-    first = makers[0]
-    match name:
-        case "list" | "sequence" | "iterable":
-            return lambda rng: [first(rng) for _ in range(rng.choice([0, 1, 2, 3, 5, 8]))]
-        case "set":
-            return lambda rng: {first(rng) for _ in range(rng.choice([0, 1, 3, 5]))}
-        case "tuple" if len(fixed) == len(inner):
-            return lambda rng: tuple(make(rng) for make in makers)
-        case "tuple":
-            return lambda rng: tuple(first(rng) for _ in range(rng.choice([0, 1, 3])))
-        case "dict":
-            return lambda rng: {first(rng): makers[1](rng) for _ in range(rng.choice([0, 1, 3]))}
-        case "optional":
-            return lambda rng: None if rng.random() < 0.2 else first(rng)
-        case "union":
-            return lambda rng: rng.choice(makers)(rng)
-        case _:
-            raise KeyError(name)
-
-
-def _refuse_nonsense(name: str, inner: Sequence[ast.expr]) -> None:
-    """Raise KeyError at a model's slip, such as `set[list[int]]`, `dict[str]` or `tuple[()]`."""
-    if not inner or (name == "dict" and len(inner) != 2) or (name in ("set", "dict") and _is_unhashable(inner[0])):
-        raise KeyError(name)
-
-
-def _is_unhashable(annotation: ast.expr) -> bool:
-    names = {n.id.lower() for n in ast.walk(annotation) if isinstance(n, ast.Name)}
-    names |= {n.value.lower() for n in ast.walk(annotation) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return bool(names & {"list", "set", "dict", "sequence", "iterable"})
-
-
-def _integer(rng: random.Random) -> int:
-    return rng.choice([0, 1, -1, 2, 3, 7, 10, 100, rng.randint(-50, 50), rng.randint(-1000, 1000)])
-
-
-def _text(rng: random.Random) -> str:
-    words = ["", "a", "ab", "Hello", "hello world", "racecar", "A1b2", "  x ", "12", "a,b;c", "aaBBcc"]
-    return rng.choice(words)
-
-
-_PLAIN: dict[str, Callable[[random.Random], Any]] = {
-    "int": _integer,
-    "float": lambda rng: rng.choice([0.0, 1.0, -1.5, 0.1, 2.5, round(rng.uniform(-100, 100), 3)]),
-    "bool": lambda rng: rng.random() < 0.5,
-    "str": _text,
-    "list": lambda rng: [_integer(rng) for _ in range(rng.choice([0, 1, 2, 3, 5]))],
-    "tuple": lambda rng: tuple(_integer(rng) for _ in range(rng.choice([0, 1, 3]))),
-    "set": lambda rng: {_integer(rng) for _ in range(rng.choice([0, 1, 3]))},
-    "dict": lambda rng: {_text(rng): _integer(rng) for _ in range(rng.choice([0, 1, 3]))},
-    "none": lambda rng: None,
-}

@@ -12,6 +12,7 @@ from leafwise.agents.contracts import Spec, Task
 from leafwise.agents.errors import TaskError
 from leafwise.agents.examples import NO_CODE, called_names, find_examples
 from leafwise.agents.given import given_code
+from leafwise.agents.worded_examples import find_worded_examples
 from leafwise.runtime.sandbox_contracts import Check
 
 _NAMED = re.compile(
@@ -64,7 +65,7 @@ def read_task(
     setup, checks = tests
     signature = find_signature(statement)
     entry_point = signature[0] if signature else find_name(statement)
-    read = find_examples(statement)
+    read = [*find_examples(statement), *find_worded_examples(statement, signature[1] if signature else None)]
     if signature is None and not _about([*read, *given, *checks], entry_point):
         # a word of the prose is no name if every example calls something else
         entry_point = _most_called([*read, *given, *checks]) or entry_point

@@ -1,54 +1,39 @@
-"""Choosing among candidates: visible examples first, then agreement, then generated checks. Pure functions.
+"""Choosing among candidates: visible examples first, then what other candidates and generated checks say.
 
-Functional consensus: candidates that behave alike on generated inputs form a cluster, and independent answers that
-agree are more likely right than one that stands alone. A generated check is evidence, never a veto: it decides only
-between candidates that are equal so far.
+Pure functions. A generated check is evidence, never a veto: it weighs as much as candidates agree with it, at most
+doubles what agreement says, and never reaches over a visible example.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from leafwise.agents.checking import is_failure
+from leafwise.agents.consensus import cluster_sizes, expected_agreements, trusted_checks
 from leafwise.agents.contracts import Candidate
 
 
-def cluster_sizes(candidates: Sequence[Candidate]) -> list[int]:
-    """For each candidate, how many candidates behave like it, itself included.
-
-    Candidates that do not load, and candidates that fail on every input, have size 0: sharing a mistake such as a
-    missing helper is no agreement. Without generated inputs everything that loads would be one cluster, which
-    says nothing: then only equal code counts as equal behaviour. The same code twice counts twice: the model meant it.
-    """
-    keys = [_behaviour(candidate) for candidate in candidates]
-    counts = Counter(key for key in keys if key is not None)
-    return [counts[key] if key is not None else 0 for key in keys]
-
-
-def _behaviour(candidate: Candidate) -> tuple[str, ...] | None:
-    evidence = candidate.evidence
-    if not evidence.loads or (evidence.behaviour and all(map(is_failure, evidence.behaviour))):
-        return None
-    return evidence.behaviour or (candidate.source,)
-
-
-def rank(candidates: Sequence[Candidate], *, consensus: bool = True) -> list[Candidate]:
+def rank(candidates: Sequence[Candidate], *, consensus: bool = True, checks: bool = True) -> list[Candidate]:
     """Best first; equal candidates stay in order: an earlier stage's answer is not replaced without a reason.
 
-    Args:
-        candidates: of one node.
-        consensus: whether agreement counts.
-    """
-    sizes = cluster_sizes(candidates) if consensus else [0] * len(candidates)
+    After loading and visible examples comes the expected agreement, times one plus the share of the generated checks
+    that the candidate passes, each weighed by how many candidates pass it. Among equals, a whole answer is better than
+    one that was cut, and a likelier one better than another.
 
-    def merit(index: int) -> tuple[bool, int, int, int, bool, float]:
+    Args:
+        candidates: in the order in which they came.
+        consensus: whether agreement counts (`Part.CONSENSUS`).
+        checks: whether generated checks count (`Part.TESTER`).
+    """
+    agreements = expected_agreements(candidates) if consensus else [1.0] * len(candidates)
+    trusted = trusted_checks(candidates) if checks else [0.0] * len(candidates)
+
+    def merit(index: int) -> tuple[bool, int, float, int, bool, float]:
         candidate, evidence = candidates[index], candidates[index].evidence
         return (
             evidence.loads,
             evidence.examples_passed,
-            sizes[index],
-            evidence.checks_passed,
+            round(agreements[index] * (1 + trusted[index]), 9),  # equal ones must not differ by the order of a sum
+            evidence.checks_passed if checks else 0,
             not candidate.cut,
             candidate.logprob if candidate.logprob is not None else float("-inf"),
         )
@@ -57,13 +42,13 @@ def rank(candidates: Sequence[Candidate], *, consensus: bool = True) -> list[Can
     return [candidates[i] for i in order]
 
 
-def best(candidates: Sequence[Candidate], *, consensus: bool = True) -> Candidate | None:
-    """The best candidate, if there is any."""
-    ranked = rank(candidates, consensus=consensus)
+def best(candidates: Sequence[Candidate], *, consensus: bool = True, checks: bool = True) -> Candidate | None:
+    """The best candidate, if there is any; see `rank`."""
+    ranked = rank(candidates, consensus=consensus, checks=checks)
     return ranked[0] if ranked else None
 
 
-def agreement(candidates: Sequence[Candidate]) -> int:
-    """Size of the best candidate's cluster."""
-    winner = best(candidates)
+def agreement(candidates: Sequence[Candidate], *, consensus: bool = True, checks: bool = True) -> int:
+    """How many candidates behave exactly like the best one, itself included; see `rank`."""
+    winner = best(candidates, consensus=consensus, checks=checks)
     return 0 if winner is None else cluster_sizes(candidates)[list(candidates).index(winner)]

@@ -66,8 +66,6 @@ def test_annotated_parameters_get_values_of_their_type(annotation: str, kind: An
     [
         None,
         "def f():",
-        "def f(x):",
-        "def f(x: int, y):",
         "def f(*xs):",
         "def f(x: int, *, key: int):",
         "def f(x: Tree):",
@@ -130,6 +128,50 @@ def test_annotations_fill_up_what_one_example_does_not_show() -> None:
 )
 def test_literal_arguments(code: str, found: list[Any] | None) -> None:
     assert literal_arguments(code, "f") == found
+
+
+@pytest.mark.parametrize(
+    ("signature", "kinds"),
+    [
+        ("def f(n):", {int}),
+        ("def f(s):", {str}),
+        ("def f(lst):", {list}),
+        ("def f(x: int, numbers):", {int, list}),
+        ("def f(what):", {int, str, list}),
+    ],
+)
+def test_a_parameter_without_annotation_gets_values_that_suit_its_name(signature: str, kinds: set[type]) -> None:
+    calls = generate_inputs(spec(signature), 24, seed=0)
+    assert {type(value) for call in calls for value in arguments(call)} == kinds
+
+
+def test_lists_are_of_texts_where_the_statement_says_so() -> None:
+    task = Spec(statement="Takes a list of strings.", entry_point="f", signature="def f(lst):")
+    assert {type(v) for call in generate_inputs(task, 24, seed=0) for v in arguments(call)[0]} == {str}
+
+
+def test_proposed_calls_are_taken_and_varied_but_leave_room() -> None:
+    proposed = [f"f({n})" for n in range(1000, 1100)]
+    calls = generate_inputs(spec("def f(n: int):"), 16, seed=0, proposed=proposed)
+    assert set(proposed[:8]) <= set(calls)
+    assert len(calls) == 16
+    assert len(set(calls) - set(proposed)) == 8
+    assert set(generate_inputs(spec(None), 16, seed=0, proposed=["f(12345)", "f(x)"])) > {"f(12345)"}
+
+
+def test_who_else_proposes_changes_only_what_there_is_room_for() -> None:
+    one = set(generate_inputs(spec(None), 64, seed=0, proposed=["f([1, 2])"]))
+    both = set(generate_inputs(spec(None), 64, seed=0, proposed=["f([7, 8, 9])", "f([1, 2])"]))
+    assert one < both
+
+
+def test_visible_calls_are_not_tried_again() -> None:
+    assert "f(0)" not in generate_inputs(spec("def f(n: int):", "f(0)"), 64, seed=0)
+
+
+def test_short_calls_come_first() -> None:
+    calls = generate_inputs(spec("def f(numbers: list[int]):"), 24, seed=0)
+    assert [*calls] == sorted(calls, key=len)
 
 
 def test_inputs_are_the_same_in_every_process() -> None:
