@@ -6,13 +6,13 @@ The team is the real one: workflow, policy, selection, prompts and sandbox; only
 **Equal budget.** A budget of n means: n times the tokens of the task's own right answer, for whatever a strategy asks
 the model. Every strategy may spend all of it; `guided` and `paper` often end earlier. `resample` may spend all of it
 too, so a gain over it is a gain at equal budget in the strict sense. `resample-matched` gets the tokens that `guided`
-really spent on each task, as in `bench humaneval`. One reply may be one and a half times as long as the right answer.
+really spent on each task, as in `bench humaneval`. One reply may be one and a half times as long as the right answer,
+drafts of the first round too: simulated wrong answers do not ramble, so a shorter limit would cut right ones only.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
-from leafwise.agents.session import Session, Tools
+from leafwise.agents import solve
 from leafwise.agents.settings import Settings
 from leafwise.agents.strategies import with_strategy
 from leafwise.benchmarks.code_hash import code_sha256, prompts_sha256
@@ -30,7 +30,6 @@ from leafwise.benchmarks.judge import Answer, judge_samples
 from leafwise.benchmarks.simulate_reference import SimulatedTask
 from leafwise.benchmarks.simulated_engine import Chances, SimulatedEngine, Skill, answer_tokens, draw_chances
 from leafwise.runtime.contracts import Contract
-from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.paths import write_whole
 from leafwise.runtime.sandbox import Sandbox
@@ -188,13 +187,14 @@ def _run_arm(
         task, sample = job
         length = answer_tokens(task)
         limit = guided.tokens[task.problem.id][sample] if guided else round(cell.budget * length)
-        seed = (study.seed + sample) % 2**32
-        limits = {
+        reply = max(_SHORTEST_REPLY, round(1.5 * length))
+        own = {
+            "seed": (study.seed + sample) % 2**32,
             "max_tokens": max(16, limit),
-            "answer_tokens": max(_SHORTEST_REPLY, round(1.5 * length)),
-            "seed": seed,
+            "answer_tokens": reply,
+            "first_answer_tokens": reply,
         }
-        answer = _solve(task, cell.skill, chances, settings.model_copy(update=limits), sandbox)
+        answer = _solve(task, cell.skill, chances, settings.model_copy(update=own), sandbox)
         done()
         return answer
 
@@ -225,8 +225,7 @@ def _solve(
 ) -> tuple[str, int]:
     """The team's answer, and the tokens it cost."""
     engine = SimulatedEngine(task, skill, chances, settings.seed)
-    session = Session(task.task, settings, Tools(engine, EngineOptions(), sandbox), None, None, resumed=False)
-    answer = session.run(lambda _: None, threading.Event())
+    answer = solve(task.task, model=engine, sandbox=sandbox, settings=settings)
     return answer.code, answer.spent.completion_tokens
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from leafwise.benchmarks.simulated_engine import Skill
     from leafwise.runtime.sandbox import Sandbox
 
-_COMPOSITIONAL = "compositional.jsonl"
 _COMPARED = "direct,resample,resample-matched,paper,guided"
 _MAPPED = "resample,guided"
 
@@ -34,13 +32,16 @@ def simulate(
     checks: Annotated[float, typer.Option(min=0.0, max=1.0, help="q: chance that a check is right.")] = 0.67,
     decompose: Annotated[float, typer.Option(min=0.0, max=1.0, help="d: chance that a plan is a good split.")] = 0.5,
     concentration: Annotated[float, typer.Option(min=0.01, help="Of p over functions; large: all are alike.")] = 0.5,
-    budget: Annotated[float, typer.Option(min=1.0, max=200.0, help="Tokens per task, in right answers.")] = 20.0,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(min=1.0, max=200.0, help="Tokens per task, in right answers: 20 by default; repeatable."),
+    ] = None,
     strategies: Annotated[
         str, typer.Option(help="Separated by commas; knobs behind a colon, as in guided:drafts=4+plans=1.")
     ] = "",
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="humaneval, or a file in HumanEval's form; repeatable; by default all that there are."),
+        typer.Option(help="As for bench humaneval; repeatable; humaneval and compositional by default."),
     ] = None,
     tasks: Annotated[str, typer.Option(help="even, odd, numbers, ranges (0-9), ids; all by default.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many of these, spread evenly.")] = None,
@@ -63,6 +64,9 @@ def simulate(
     study = Study(tasks=(), seed=seed, samples=samples)
     for arm in arms:
         arm_settings(arm, study.settings)
+    budgets = list(dict.fromkeys(budget or [20.0]))
+    if map_ and len(budgets) > 1:
+        raise UsageError("a map is of one budget", "draw one map for each --budget, with an --out of its own")
     if map_ and out is None:
         raise UsageError("--map needs --out", "say where map.svg, map.html and simulate.json shall be")
     problems = _problems(dataset)
@@ -70,10 +74,10 @@ def simulate(
     file = SimulationFile(out / "simulate.json" if out else None, study)
     model = Skill(p=skill, q=checks, d=decompose, concentration=concentration)
     if map_ and out is not None:
-        _map(file, study, problems, arms, model, budget, out)
+        _map(file, study, problems, arms, model, budgets[0], out)
     else:
-        cell = _run(file, study, problems, [(model, budget, arms)])[0]
-        _tell(cell, arms, study, quiet=as_json)
+        for cell in _run(file, study, problems, [(model, one, arms) for one in budgets]):
+            _tell(cell, arms, study, quiet=as_json)
     if as_json:
         print(file.content.model_dump_json(indent=2))
     return 0
@@ -83,9 +87,7 @@ def _problems(datasets: Sequence[str] | None) -> ProblemSet:
     """The data sets, as one."""
     from leafwise.benchmarks.contracts import ProblemSet
 
-    bundled = Path(str(resources.files("leafwise.benchmarks") / _COMPOSITIONAL))
-    names = datasets or ["humaneval", *([str(bundled)] if bundled.is_file() else [])]
-    sets = [open_problem_set(name) for name in names]
+    sets = [open_problem_set(name) for name in datasets or ("humaneval", "compositional")]
     found = tuple(problem for one in sets for problem in one.problems)
     if len({problem.id for problem in found}) < len(found):
         raise BenchmarkError("two data sets have tasks of the same id", "give each data set once")

@@ -95,10 +95,10 @@ def _pattern(parts: Sequence[nodes.Node]) -> tuple[int, str]:
                 # how much white space there is depends on what is left out around it
                 text += r"\s*".join(re.escape(word) for word in _SPACE.split(part.data))
             case nodes.Name() if part.name not in seen:
+                # the first is the task's text, behind which fixed words are looked for from the end; code, which comes
+                # later, ends at the first fence, though a trace behind it may have others
+                text += f"(?P<{part.name}>.*{'?' if seen else ''})"
                 seen.add(part.name)
-                text += (
-                    f"(?P<{part.name}>.*)"  # greedy: fixed words are looked for from the end, behind the task's text
-                )
             case _:
                 text += ".*"
     return fixed, text

@@ -205,7 +205,12 @@ def test_the_command_prints_a_table_and_goes_on_from_its_file(
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--map"], "needs --out"), (["--strategies", "magic"], "no strategy"), (["--dataset", "nowhere"], "no data set")],
+    [
+        (["--map"], "needs --out"),
+        (["--map", "--budget", "5", "--budget", "6"], "one budget"),
+        (["--strategies", "magic"], "no strategy"),
+        (["--dataset", "nowhere"], "no data set"),
+    ],
 )
 def test_the_command_refuses_what_it_cannot_do(options: list[str], words: str) -> None:
     with pytest.raises((UsageError, BenchmarkError), match=words):

@@ -18,6 +18,7 @@ TASK = render(
     examples="assert f(1) == 2",
     imports="",
 )
+TRACED = "It fails at `f(1)`.\nThe last lines that ran:\n\n```python\nreturn x  # x = 1\n```"
 PROMPTS: dict[str, dict[str, str | int]] = {
     "draft": {"task": TASK},
     "leaf": {"signature": "def g(a):", "statement": "Twice a.", "examples": "", "purpose": "To sum.", "name": "g"},
@@ -25,7 +26,7 @@ PROMPTS: dict[str, dict[str, str | int]] = {
     "plan": {"task": TASK, "name": "f", "breadth": 4},
     "tests": {"task": TASK, "count": 4, "name": "f"},
     "critique": {"task": TASK, "code": "def f(x):\n    return x", "failure": "It fails at `f(1)`."},
-    "repair": {"task": TASK, "code": "def f(x):\n    return x", "failure": "It fails.", "critique": "Look."},
+    "repair": {"task": TASK, "code": "def f(x):\n    return x", "failure": TRACED, "critique": "Look."},
 }
 
 
