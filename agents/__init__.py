@@ -2,6 +2,8 @@
 
 from leafwise.agents.contracts import Answer, AnswerStatus, Candidate, Event, EventKind, Evidence, Node, Task
 from leafwise.agents.errors import AgentError, RunError, RunInterrupted, TaskError
+from leafwise.agents.review import ProposedPlan
+from leafwise.agents.role_settings import Role, RoleSettings
 from leafwise.agents.settings import Settings
 from leafwise.agents.solve import Options, Run, asolve, read_inputs, resume, solve, start
 
@@ -15,6 +17,9 @@ __all__ = [
     "Evidence",
     "Node",
     "Options",
+    "ProposedPlan",
+    "Role",
+    "RoleSettings",
     "Run",
     "RunError",
     "RunInterrupted",

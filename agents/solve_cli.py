@@ -55,7 +55,7 @@ def solve(
     model: ModelName = "smollm2-135m",
     config: Annotated[
         Path | None,
-        typer.Option(help="A TOML file of the team's settings and its roles' models; options given here win."),
+        typer.Option(help="A TOML file of settings, of the team and of its roles; options given here win."),
     ] = None,
     strategy: Annotated[
         str,

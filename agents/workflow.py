@@ -114,7 +114,7 @@ def _build(team: Team, checkpoints: SqliteSaver, *, reviewed: bool) -> Any:
         builder.add_node(step, _worker(step, team, held=held))
         builder.add_edge(step, _REVIEW if held else "decide")
     builder.add_node(_REVIEW, _reviewer(team, reviewed=reviewed))
-    builder.add_edge(_REVIEW, "decide")
+    builder.add_conditional_edges(_REVIEW, lambda state: _REVIEW if _waiting(state) else "decide", [_REVIEW, "decide"])
     return builder.compile(checkpointer=checkpoints)
 
 
@@ -135,16 +135,18 @@ def _worker(step: Step, team: Team, *, held: bool) -> Any:
 
 
 def _reviewer(team: Team, *, reviewed: bool) -> Any:
-    """The graph node that waits for somebody's word on each plan that is held back."""
+    """The graph node that waits for somebody's word on a plan that is held back; on one at a time.
+
+    With a second interrupt in one node, LangGraph takes the first one's answer for both when a killed run goes on.
+    """
 
     def review(state: _State) -> Update:
-        waiting = _waiting(state)
-        changes: dict[str, Node] = {}
-        for node in waiting:
-            plan, held = _proposed(state, node), state["proposed"][node]
-            stubs: tuple[Spec, ...] = tuple(interrupt(node)) if reviewed else plan.stubs
-            changes |= held if stubs == plan.stubs else split(plan, stubs)
-        return {"nodes": changes, "finished": [f"{_REVIEW}:{node}" for node in waiting], "spent": team.total_spent()}
+        node = _waiting(state)[0]
+        plan, changes = _proposed(state, node), state["proposed"][node]
+        stubs: tuple[Spec, ...] = tuple(interrupt(node)) if reviewed else plan.stubs
+        if stubs != plan.stubs:
+            changes = split(plan, stubs)
+        return {"nodes": changes, "finished": [f"{_REVIEW}:{node}"], "spent": team.total_spent()}
 
     return review
 

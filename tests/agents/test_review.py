@@ -190,6 +190,40 @@ def test_a_run_that_ends_after_its_review_does_not_ask_again() -> None:
     assert [n.spec.entry_point for n in answer.nodes] == ["total", "square_of"]
 
 
+def test_each_of_several_plans_is_asked_about_once_however_often_the_run_ends() -> None:
+    """The root's plan is dropped to one helper that nobody can write, so that this one is split in turn."""
+    helper = " part_of(x):\n    '''Return a part.'''\n    ...\n"
+
+    def plan_reply(request: Request, _index: int) -> str:
+        return helper if "square_of" in request.messages[0].content.partition("Do not write")[2] else PLAN
+
+    def engine() -> ScriptedEngine:
+        replies = {"draft": "\n    return 0\n", "tester": "?", "critic": "?", "repair": "?", "compose": "?"}
+        return scripted_team({**replies, "generalist": plan_reply, "leaf": "I can't."})
+
+    asked: list[str] = []
+
+    def take_the_first(plan: ProposedPlan) -> Sequence[Spec]:
+        asked.append(plan.node.id)
+        return plan.stubs[:1]
+
+    def only_the_root(plan: ProposedPlan) -> Sequence[Spec]:
+        return take_the_first(plan) if plan.node.id == "root" else stop(plan)
+
+    box = judge_by(lambda s: False)
+    run = start(TASK, model=engine(), sandbox=box, review=only_the_root, store=True)
+    for _ in range(2):
+        with pytest.raises(RunInterrupted):
+            run.result(timeout=30)
+        run = resume(run.id, model=engine(), sandbox=box, review=only_the_root)
+    with pytest.raises(RunInterrupted):
+        run.result(timeout=30)
+    answer = resume(run.id, model=engine(), sandbox=box, review=take_the_first).result(timeout=30)
+    assert asked[:2] == ["root", "root.1"]
+    assert len(asked) == len(set(asked))
+    assert [n.spec.entry_point for n in answer.nodes][:3] == ["total", "square_of", "part_of"]
+
+
 # --- the plan as a text ----------------------------------------------------------------------------------------------
 
 

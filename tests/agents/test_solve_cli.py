@@ -237,8 +237,8 @@ def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_help_names_every_option() -> None:
     text = leafwise("solve", "--help").stdout
-    options = "file model strategy example tests out json seed max-tokens time-limit trace resume sandbox quiet force"
-    for option in options.split():
+    options = "file model config strategy example tests out json seed max-tokens time-limit trace review resume sandbox"
+    for option in f"{options} quiet force".split():
         assert f"--{option}" in text
 
 

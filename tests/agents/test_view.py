@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import pytest
@@ -208,3 +209,25 @@ def test_the_live_view_says_that_the_model_loads() -> None:
 def test_text_that_looks_like_markup_is_escaped() -> None:
     told = event(EventKind.CANDIDATE, **evidence(loads=False, detail="KeyError: '[/red]' \\"))
     assert "[/red]' \\" in drawn(folded([STARTED, told]))[0]
+
+
+def test_nothing_is_drawn_while_somebody_is_asked() -> None:
+    console = terminal()
+    with LiveView(console) as view:
+        view.feed(STARTED)
+        with view.paused():
+            before = text_of(console)
+            time.sleep(0.4)
+            console.print("a question?")
+            assert text_of(console).removeprefix(before).strip() == "a question?"
+        time.sleep(0.4)
+        assert "add" in text_of(console).partition("a question?")[2], "it is drawn again afterwards, below"
+    with SilentView().paused(), PlainView(piped()).paused():
+        pass
+
+
+def test_an_error_while_somebody_is_asked_ends_the_view() -> None:
+    console = terminal()
+    with pytest.raises(KeyboardInterrupt), LiveView(console) as view, view.paused():
+        raise KeyboardInterrupt
+    assert "\x1b[?25h" in text_of(console), "the cursor is shown again"
