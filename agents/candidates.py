@@ -10,7 +10,7 @@ from leafwise.agents.contracts import Candidate, EventKind, Evidence, Origin, Sp
 from leafwise.agents.inputs import generate_inputs
 from leafwise.agents.policy import settles
 from leafwise.agents.selection import agreement, best
-from leafwise.agents.settings import Settings
+from leafwise.agents.settings import Part, Settings
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.sandbox_contracts import Check
 
@@ -28,9 +28,7 @@ def examine_all(
     build: Callable[[str], str] = str,
 ) -> list[Candidate]:
     """Run what a coder wrote; answers without usable code are dropped. Equal programs are run once."""
-    inputs = (
-        () if team.settings.strategy == "direct" else generate_inputs(spec, team.settings.inputs, team.settings.seed)
-    )
+    inputs = _inputs(spec, team.settings)
     sources = [build(answer.extraction.code) if answer.extraction.code else "" for answer in written]
     unique = [source for source in dict.fromkeys(sources) if source]
 
@@ -57,11 +55,42 @@ def examine_all(
     ]
 
 
-def settled(spec: Spec, candidates: Sequence[Candidate], settings: Settings) -> bool:
-    """Whether drafts settle the task (see `policy.settles`)."""
-    winner = best(candidates)
-    passes = winner is not None and winner.evidence.passes
-    return settles(passes, bool(spec.examples), agreement(candidates), settings)
+def _inputs(spec: Spec, settings: Settings) -> tuple[str, ...]:
+    """Inputs to compare candidates on, for strategies that compare."""
+    if settings.strategy == "direct" or not _compares(settings):
+        return ()
+    return generate_inputs(spec, settings.inputs, settings.seed)
+
+
+def winner(candidates: Sequence[Candidate], settings: Settings) -> Candidate | None:
+    """The best candidate as the strategy chooses: without consensus by examples and checks only."""
+    return best(candidates, consensus=_compares(settings))
+
+
+def agreement_of(candidates: Sequence[Candidate], settings: Settings) -> int:
+    """How many candidates behave like the best one, itself included."""
+    return agreement(candidates) if _compares(settings) else min(1, len(candidates))
+
+
+def _compares(settings: Settings) -> bool:
+    return settings.strategy != "paper" and settings.has(Part.CONSENSUS)
+
+
+def wants_checks(spec: Spec, candidates: Sequence[Candidate], settings: Settings) -> bool:
+    """Whether checks can decide something between a task's first drafts.
+
+    `paper` always asks its tester. `guided` does where drafts that are all one can wish for behave differently.
+    """
+    if settings.strategy == "paper":
+        return True
+    if settings.strategy != "guided" or not settings.has(Part.TESTER):
+        return False
+    leader = winner(candidates, settings)
+    if leader is None or not leader.evidence.passes:
+        return False
+    if settles(True, bool(spec.examples), agreement_of(candidates, settings), settings):
+        return False
+    return len({c.evidence.behaviour for c in candidates if c.evidence.passes}) > 1
 
 
 def tell(team: Team, place: Place, written: Sequence[roles.Written], candidates: Sequence[Candidate]) -> None:

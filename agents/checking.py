@@ -54,7 +54,7 @@ def examine(
         checks_passed=sum(r is not None and r.passed for r in results[first:second]),
         checks_total=len(checks),
         behaviour=tuple(_behaviour(r) for r in results[second:]),
-        failure=_first_failure(spec.examples, examples, verdict),
+        failure=first_failure(spec.examples, examples, verdict),
         detail=verdict.detail if ended else "",
         level=verdict.level,
     )
@@ -77,9 +77,14 @@ def is_failure(behaviour: str) -> bool:
     return not behaviour.startswith(_RETURNS)
 
 
-def _first_failure(
-    examples: Sequence[Check], results: Sequence[CheckResult | None], verdict: Verdict
-) -> Failure | None:
+def first_failure(examples: Sequence[Check], results: Sequence[CheckResult | None], verdict: Verdict) -> Failure | None:
+    """The first check that failed, or that the program did not live to; None if all passed.
+
+    Args:
+        examples: the checks, in order.
+        results: what each gave; None for one that was not tried.
+        verdict: of the whole program.
+    """
     for example, result in zip(examples, results, strict=True):
         if result is None:
             observed = verdict.detail or "no answer within the limits"

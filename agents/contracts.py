@@ -123,6 +123,8 @@ class Failure(Contract):
     """What came out: a value's repr, or the exception."""
     line: int | None = None
     """Line of the candidate where the exception was raised, if there was one."""
+    trace: str = ""
+    """The last lines that ran before it, with the values they changed, if they were recorded."""
 
 
 class Evidence(Contract):
@@ -208,6 +210,7 @@ class EventKind(StrEnum):
     TOKENS = "tokens"
     CANDIDATE = "candidate"
     PLAN = "plan"
+    REVIEW = "review"
     NODE = "node"
     NOTE = "note"
     RUN_FINISHED = "run_finished"

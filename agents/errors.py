@@ -3,7 +3,9 @@
     LeafwiseError
     └── AgentError
         ├── TaskError          the task, its examples, its tests or context files: nothing was started
+        ├── TeamFileError      the team's TOML file cannot be read or says what there is not: nothing was started
         ├── PromptError        a prompt file is missing, or its variables do not match
+        ├── ReviewError        an edited plan cannot be used
         ├── RunError           a stored run is missing, unreadable, in use, or cannot be written
         ├── MemoryFileError    a file of verified functions is not one, is damaged, or cannot be written
         └── RunInterrupted     the caller stopped the run; it can be resumed
@@ -24,8 +26,16 @@ class TaskError(AgentError):
     """The task cannot be read."""
 
 
+class TeamFileError(AgentError):
+    """The team's file cannot be used."""
+
+
 class PromptError(AgentError):
     """A prompt file and the code that renders it do not match."""
+
+
+class ReviewError(AgentError):
+    """A plan that somebody edited cannot be used."""
 
 
 class RunError(AgentError):

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ast
 import builtins
+import collections.abc
+import typing
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from leafwise.agents.contracts import Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
 from leafwise.agents.reading import spec_of_stub
+
+_TYPES = frozenset(
+    (*dir(builtins), *typing.__all__, *collections.abc.__all__, "date", "datetime", "timedelta", "Decimal", "Fraction")
+)
+"""Names that a stub's annotations may have: what the standard library offers for signatures."""
 
 
 def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: int) -> Plan:
@@ -26,6 +33,11 @@ def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: in
     code = extract_code(answer).code or longest_parsable_prefix(answer)
     if not code:
         return Plan(problem="the answer holds no code that parses")
+    return read_stubs(code, parent, taken, breadth)
+
+
+def read_stubs(code: str, parent: str | None, taken: Iterable[str], breadth: int) -> Plan:
+    """Read the stubs in code that parses; for the rest see `read_plan`."""
     names = {parent, *taken}
     stubs: list[Spec] = []
     dropped: list[str] = []
@@ -49,7 +61,18 @@ def _unusable(function: ast.FunctionDef, names: set[str | None]) -> str:
     arguments = function.args
     if not (arguments.args or arguments.posonlyargs or arguments.kwonlyargs or arguments.vararg):
         return "takes no argument, so it cannot be a pure function of the input"
+    if unknown := _unknown_types(function):
+        return f"its types are unknown: {', '.join(sorted(unknown))}"
     return ""
+
+
+def _unknown_types(function: ast.FunctionDef) -> set[str]:
+    """Names in annotations that are neither builtins nor of `typing` or `collections.abc`."""
+    arguments = function.args
+    everything = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    annotations = [a.annotation for a in everything if a is not None] + [function.returns]
+    names = {n.id for a in annotations if a is not None for n in ast.walk(a) if isinstance(n, ast.Name)}
+    return {name for name in names if name not in _TYPES}
 
 
 def implied_stubs(source: str, taken: Iterable[str], breadth: int) -> tuple[Spec, ...]:

@@ -1,8 +1,9 @@
 """What to do next: a pure function of the run's situation. The workflow asks it after every step and obeys.
 
-The paper's order is kept: draft, decompose, leaves first, compose upward, critique and repair, select. Around it stand
-two rules for small models: an easy task ends after its drafts, and a spent budget ends any task with the best answer so
-far.
+`guided` spends tokens where they can still change the answer. Drafts come first. If they settle the task, it ends.
+If not, the step with the largest chance of a first passing candidate per token comes next (see `value`), as long as the
+budget can carry it to its end: a small budget is spent on drafts, a large one on a tree of functions as well. A spent
+budget ends any run with the best answer so far.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from leafwise.agents.contracts import ROOT, Node, NodeState
-from leafwise.agents.settings import Settings
+from leafwise.agents.settings import Part, Settings
+from leafwise.agents.value import value_of_draft, value_of_repair, value_of_split
 
 _MOST_ROUNDS = 64
-"""Rounds of drafts of `resample`, whose end is the token budget: a model that says next to nothing never gets there."""
+"""Rounds of drafts, whose end is the token budget: a model that says next to nothing never gets there."""
 
 
 class Step(StrEnum):
@@ -49,18 +51,26 @@ class Situation:
     """Nodes whose plan was asked for."""
     composed: frozenset[str]
     """Nodes that were composed."""
-    drafts: int
+    rounds: int
     """Rounds of drafts done."""
+    drafts: int
+    """Drafts that were asked for in them."""
+    passing: int
+    """Drafts that load and fail no visible example."""
     best_passes: bool
     """Whether the best root candidate loads and fails no visible example."""
+    near: float
+    """Share of the visible examples that the best root candidate passes, 0 to 1."""
     has_examples: bool
     """Whether there is any visible example."""
     agreement: int
     """How many root candidates behave like the best one, itself included."""
-    repairs: int
-    """Rounds of repair done."""
+    repairs: Mapping[str, int]
+    """Rounds of repair done, by node."""
     improved: bool
-    """Whether the last round of repair gave a better candidate."""
+    """Whether the last round of repair of the root gave a better candidate."""
+    answers_left: float
+    """Answers of this run's usual length that the token budget still has room for."""
     exhausted: bool
     """Whether a budget is spent."""
 
@@ -69,25 +79,74 @@ def next_actions(now: Situation) -> tuple[Action, ...]:
     """What to do next; never empty: `SELECT` ends the run."""
     if now.exhausted:
         return (Action(Step.SELECT),)
-    if now.drafts < {"direct": 1, "resample": _MOST_ROUNDS, "paper": 1, "guided": 1}[now.settings.strategy]:
+    if not now.rounds:
         return (Action(Step.DRAFT),)
-    if now.settings.strategy in ("direct", "resample") or is_easy(now):
-        return (Action(Step.SELECT),)
-    return _grow(now) or _finish(now)
+    match now.settings.strategy:
+        case "direct":
+            return (Action(Step.SELECT),)
+        case "resample":
+            return (Action(Step.DRAFT if now.rounds < _MOST_ROUNDS else Step.SELECT),)
+        case "paper":
+            return _grow(now) or _mend(now)
+        case "guided":
+            return _guide(now)
+
+
+# --- guided ----------------------------------------------------------------------------------------------------------
 
 
 def settles(passes: bool, has_examples: bool, agreement: int, settings: Settings) -> bool:
-    """Whether drafts settle a task: the best passes the visible examples and others behave like it.
+    """Whether candidates settle a task: the best passes the visible examples and others behave like it.
 
-    Without examples agreement is all there is, so more of it is asked for.
+    Without examples agreement is all there is, so more of it is asked for. Without consensus nobody compares.
     """
+    if not settings.has(Part.CONSENSUS):
+        return passes
     wanted = 2 if has_examples else max(2, settings.drafts // 2)
     return passes and agreement >= min(wanted, settings.drafts)
 
 
-def is_easy(now: Situation) -> bool:
-    """Whether the drafts settle the task, so that nothing is to be decomposed."""
-    return not now.planned and settles(now.best_passes, now.has_examples, now.agreement, now.settings)
+def is_settled(now: Situation) -> bool:
+    """Whether nothing needs to be done any more."""
+    return settles(now.best_passes, now.has_examples, now.agreement, now.settings)
+
+
+def _guide(now: Situation) -> tuple[Action, ...]:
+    if growing := _grow(now) if ROOT in now.planned else ():
+        return growing
+    if not now.settings.has(Part.GATE) and _is_splittable(now):
+        return (Action(Step.PLAN),)
+    if is_settled(now):
+        return (Action(Step.SELECT),)
+    chances = {
+        Step.PLAN: value_of_split(now.settings, now.answers_left) if _is_stuck(now) and _is_splittable(now) else 0.0,
+        Step.REPAIR: _chance_of_repair(now),
+        Step.DRAFT: value_of_draft(now.settings, now.drafts, now.passing) if now.rounds < _MOST_ROUNDS else 0.0,
+    }
+    step = max(chances, key=lambda s: chances[s])
+    return (Action(step if chances[step] > 0 else Step.SELECT),)
+
+
+def _is_stuck(now: Situation) -> bool:
+    """Splitting helps only where drafts fail or disagree; a passing one is not made surer by a tree."""
+    return not now.best_passes or not now.has_examples
+
+
+def _is_splittable(now: Situation) -> bool:
+    named = now.nodes[ROOT].spec.entry_point is not None
+    return named and ROOT not in now.planned and now.settings.has(Part.DECOMPOSE)
+
+
+def _chance_of_repair(now: Situation) -> float:
+    """Repair needs evidence: an example that fails; and it goes on only while it helps."""
+    rounds = now.repairs.get(ROOT, 0)
+    may = now.has_examples and not now.best_passes and now.settings.has(Part.REPAIR)
+    if not may or rounds >= now.settings.repair_rounds or (rounds and not now.improved):
+        return 0.0
+    return value_of_repair(now.settings, now.near, now.answers_left)
+
+
+# --- the tree --------------------------------------------------------------------------------------------------------
 
 
 def _grow(now: Situation) -> tuple[Action, ...]:
@@ -96,27 +155,29 @@ def _grow(now: Situation) -> tuple[Action, ...]:
         return ()
     if ROOT not in now.planned:
         return (Action(Step.PLAN),)
-    if leaves := [n for n in now.nodes.values() if n.state is NodeState.OPEN and n.id != ROOT]:
-        return tuple(Action(Step.LEAF, n.id) for n in leaves)
-    if hard := [n for n in now.nodes.values() if _may_split(n, now)]:
-        # one at a time: concurrent plans would not know each other's names
+    opened = [n for n in now.nodes.values() if n.state is NodeState.OPEN and n.id != ROOT]
+    if now.settings.strategy == "paper" and (deep := [n for n in opened if _may_split(n, now)]):
+        return (Action(Step.PLAN, deep[0].id),)
+    if opened:
+        return tuple(Action(Step.LEAF, n.id) for n in opened)
+    # one at a time: concurrent plans would not know each other's names
+    if hard := [n for n in now.nodes.values() if n.state is NodeState.FAILED and _may_split(n, now)]:
         return (Action(Step.PLAN, hard[0].id),)
     ready = [n for n in now.nodes.values() if n.state is NodeState.SPLIT and _children_done(n, now)]
     return tuple(Action(Step.COMPOSE, n.id) for n in ready if n.id not in now.composed)
 
 
 def _may_split(node: Node, now: Situation) -> bool:
-    """A leaf that nobody could write is too large: it is split in turn, within the depth limit."""
-    return node.state is NodeState.FAILED and node.id not in now.planned and node.depth < now.settings.max_depth
+    """`guided` splits a leaf that nobody could write, `paper` every function, both within the depth limit."""
+    return node.id != ROOT and node.id not in now.planned and node.depth < now.settings.max_depth
 
 
 def _children_done(node: Node, now: Situation) -> bool:
     return all(now.nodes[child].state in (NodeState.SOLVED, NodeState.FAILED) for child in node.children)
 
 
-def _finish(now: Situation) -> tuple[Action, ...]:
-    """Repair while it helps, then select. Without an example there is no evidence to repair by."""
-    may_repair = now.has_examples and not now.best_passes and now.repairs < now.settings.repair_rounds
-    if may_repair and (now.repairs == 0 or now.improved):
-        return (Action(Step.REPAIR),)
-    return (Action(Step.SELECT),)
+def _mend(now: Situation) -> tuple[Action, ...]:
+    """`paper` at the root: feedback into regeneration while it fails and rounds are left, then the end."""
+    rounds = now.repairs.get(ROOT, 0)
+    may_repair = now.has_examples and not now.best_passes and rounds < now.settings.repair_rounds
+    return (Action(Step.REPAIR if may_repair else Step.SELECT),)

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 from leafwise.agents.context import without_copies
 from leafwise.agents.contracts import Failure, Plan, Spec
+from leafwise.agents.drafting import Batch
 from leafwise.agents.extract import Extraction, extract_code
 from leafwise.agents.given import continuable, parse_code, with_given
 from leafwise.agents.inputs import literal_arguments
 from leafwise.agents.plans import read_plan, stub_text
-from leafwise.agents.prompting import render
+from leafwise.agents.prompting import PromptSet
+from leafwise.agents.role_settings import Role
+from leafwise.agents.settings import Part
 from leafwise.agents.team import Place, Team
 from leafwise.agents.tests_file import check_of_assert
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
@@ -20,6 +23,8 @@ from leafwise.runtime.engine import Generation
 from leafwise.runtime.sandbox_contracts import Check
 
 _FENCE = "```python\n"
+_ENDS = ("```", "\nprint(", "\nassert ", "\nif __name__", "\n# Example", "\n# Test", "\n# example", "\n# test")
+"""Where a function's code has ended: what a model says after it, examples of its use, is of no use to anybody."""
 _PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"
 _SHOWN_EXAMPLES = 4
 _LONGEST_SHOWN = 300
@@ -49,27 +54,33 @@ class Coder:
 
     def __init__(self, team: Team, place: Place, spec: Spec) -> None:
         self._team, self._place, self._spec = team, place, spec
+        self._prompts = team.prompts(Role.CODER)
+        self._stops = _ENDS if spec.entry_point else _ENDS[:1]  # a script may well print
 
-    def ask_drafts(self, n: int, *, greedy: bool) -> list[Asked]:
-        """Ask for n direct answers in one batch, sampled, or the first of them greedy; returns at once."""
-        spec = self._spec
-        prompt = render("draft", task=task_text(spec))
-        start = self._opening(spec)
-        first = self._team.ask(
-            self._place, "coder", prompt, continuation=start, greedy=greedy, stop=("```",), must_fit=True
-        )
-        asked = [(start, first)]
-        # some without the opening, so that imports and helper functions can come first
-        for name, count, opening in (("coder-open", (n - 1) // 2, _FENCE), ("coder-more", n // 2, start)):
-            if count:
-                more = self._team.ask(self._place, name, prompt, continuation=opening, n=count, stop=("```",))
-                asked.append((opening, more))
+    def ask_drafts(self, batches: Sequence[Batch]) -> list[Asked]:
+        """Ask for direct answers, all in one batch of the engine; returns at once."""
+        prompt = self._prompts.render("draft", task=task_text(self._prompts, self._spec))
+        openings = {"signature": self._opening(self._spec), "fence": _FENCE}
+        asked: list[Asked] = []
+        for number, batch in enumerate(batches):
+            generation = self._team.ask(
+                self._place,
+                f"coder-{number}" if number else "coder",
+                prompt,
+                continuation=openings[batch.form],
+                n=batch.n,
+                max_tokens=batch.max_tokens,
+                greedy=batch.greedy,
+                stop=self._stops,
+                must_fit=number == 0,
+            )
+            asked.append((openings[batch.form], generation))
         return asked
 
     def leaf(self, n: int, purpose: str) -> list[Written]:
         """One documented, pure function of a plan."""
         spec = self._spec
-        prompt = render(
+        prompt = self._prompts.render(
             "leaf",
             signature=spec.signature or f"def {spec.entry_point}(*args):",
             statement=spec.statement,
@@ -83,9 +94,9 @@ class Coder:
     def compose(self, n: int, children: Sequence[Spec]) -> list[Written]:
         """The parent function, from its children's signatures and docstrings only."""
         spec = self._spec
-        prompt = render(
+        prompt = self._prompts.render(
             "compose",
-            task=task_text(spec),
+            task=task_text(self._prompts, spec),
             helpers=stub_text(children),
             name=spec.entry_point or "",
         )
@@ -93,20 +104,33 @@ class Coder:
 
     def repair(self, n: int, source: str, failure: Failure, critique: str) -> list[Written]:
         """The whole module again, with the evidence of what is wrong."""
-        prompt = render(
+        prompt = self._prompts.render(
             "repair",
-            task=task_text(self._spec),
+            task=task_text(self._prompts, self._spec),
             code=source.strip(),
             failure=failure_text(failure),
             critique=critique,
         )
-        # most of the answer stands in the prompt already
-        generation = self._team.ask(self._place, "coder", prompt, continuation=_FENCE, n=n, stop=("```",), lookup=True)
-        return self.read([(_FENCE, generation)])
+        # most of the answer stands in the prompt already, so guesses from it are often right
+        asked: list[Asked] = []
+        for name, count, greedy in (("coder", 1, True), ("coder-more", n - 1, False)):
+            if count:
+                more = self._team.ask(
+                    self._place,
+                    name,
+                    prompt,
+                    continuation=_FENCE,
+                    n=count,
+                    greedy=greedy,
+                    stop=self._stops,
+                    lookup=True,
+                )
+                asked.append((_FENCE, more))
+        return self.read(asked)
 
     def _sample(self, prompt: str, n: int) -> list[Written]:
         opening = self._opening(self._spec)
-        generation = self._team.ask(self._place, "coder", prompt, continuation=opening, n=n, stop=("```",))
+        generation = self._team.ask(self._place, "coder", prompt, continuation=opening, n=n, stop=self._stops)
         return self.read([(opening, generation)])
 
     @staticmethod
@@ -148,7 +172,8 @@ def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
     """Ask the generalist how to split a function, as Python stubs; of several plans the fullest is taken."""
     breadth = team.settings.max_breadth
     name = spec.entry_point or ""
-    prompt = render("plan", task=task_text(spec), name=name, breadth=breadth)
+    prompts = team.prompts(Role.GENERALIST)
+    prompt = prompts.render("plan", task=task_text(prompts, spec), name=name, breadth=breadth)
     opening = f"{_PLAN_OPENING}def"  # without the space: it belongs into one token with the name that follows
     generation = team.ask(place, "generalist", prompt, continuation=opening, n=team.settings.plans, stop=("```",))
     completion = team.receive(place, "generalist", generation)
@@ -164,9 +189,10 @@ def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
 def ask_tester(team: Team, place: Place, spec: Spec) -> Generation | None:
     """Ask the tester for checks; returns at once. None if checks are not wanted or there is no name to call."""
     count = team.settings.generated_checks
-    if not count or spec.entry_point is None:
+    if not count or not team.settings.has(Part.TESTER) or spec.entry_point is None:
         return None
-    prompt = render("tests", task=task_text(spec), name=spec.entry_point, count=count)
+    prompts = team.prompts(Role.TESTER)
+    prompt = prompts.render("tests", task=task_text(prompts, spec), name=spec.entry_point, count=count)
     opening = f"{_FENCE}assert {spec.entry_point}("
     return team.ask(place, "tester", prompt, continuation=opening, max_tokens=_CHECK_TOKENS, stop=("```", "\n\n"))
 
@@ -217,8 +243,10 @@ def _check_of_line(line: str, name: str) -> Check | None:
 
 def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure) -> str:
     """Ask the critic what is wrong with a failing candidate; one line, empty if nothing came."""
-    prompt = render("critique", task=task_text(spec), code=source.strip(), failure=failure_text(failure))
-    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=True, stop=("\n\n", "```"))
+    prompts, greedy = team.prompts(Role.CRITIC), team.settings.of(Role.CRITIC).temperature is None
+    text = task_text(prompts, spec)
+    prompt = prompts.render("critique", task=text, code=source.strip(), failure=failure_text(failure))
+    generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=greedy, stop=("\n\n", "```"))
     completion: Completion | None = team.receive(place, "critic", generation)
     return " ".join(completion.samples[0].text.split()) if completion else ""
 
@@ -226,9 +254,9 @@ def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure
 # --- what they share -------------------------------------------------------------------------------------------------
 
 
-def task_text(spec: Spec) -> str:
+def task_text(prompts: PromptSet, spec: Spec) -> str:
     """The task, as every prompt about it begins: what they share is computed once, and found in the engine's cache."""
-    return render(
+    return prompts.render(
         "task",
         statement=spec.statement,
         is_code=parse_code(spec.statement) is not None,
@@ -242,7 +270,10 @@ def failure_text(failure: Failure) -> str:
     """The evidence, in the words of the repair prompt."""
     where = f" (raised at line {failure.line})" if failure.line else ""
     code, expected = shorten(failure.code), shorten(failure.expected)
-    return f"It fails at `{code}`: expected {expected}, got {failure.observed}{where}."
+    text = f"It fails at `{code}`: expected {expected}, got {failure.observed}{where}."
+    if not failure.trace:
+        return text
+    return f"{text}\nThe last lines that ran, with the values they gave:\n\n{_FENCE}{failure.trace}\n```"
 
 
 def shorten(text: str) -> str:

@@ -31,7 +31,9 @@ class RunRecord(Contract):
     settings: Settings
     """The team's knobs."""
     model: str
-    """The model, as it was named."""
+    """The model of roles that name none, as it was named."""
+    reviewed: bool = False
+    """Whether somebody is asked about plans."""
     memory: str = ""
     """The memory file, absolute; empty without one."""
 
@@ -94,7 +96,7 @@ def runs_folder() -> Path:
     return folder
 
 
-def create_run(task: Task, settings: Settings, model: str, memory: str = "") -> StoredRun:
+def create_run(task: Task, settings: Settings, model: str, memory: str = "", *, reviewed: bool = False) -> StoredRun:
     """Make the folder of a new run.
 
     Args:
@@ -102,12 +104,13 @@ def create_run(task: Task, settings: Settings, model: str, memory: str = "") -> 
         settings: see `RunRecord`.
         model: see `RunRecord`.
         memory: see `RunRecord`.
+        reviewed: see `RunRecord`.
 
     Raises:
         RunError: it cannot be written; nothing is left behind.
     """
     run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    record = RunRecord(id=run_id, task=task, settings=settings, model=model, memory=memory)
+    record = RunRecord(id=run_id, task=task, settings=settings, model=model, memory=memory, reviewed=reviewed)
     folder = runs_folder() / run_id
     try:
         folder.mkdir(mode=0o700)

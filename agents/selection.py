@@ -33,9 +33,14 @@ def _behaviour(candidate: Candidate) -> tuple[str, ...] | None:
     return evidence.behaviour or (candidate.source,)
 
 
-def rank(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Best first; equal candidates stay in order: an earlier stage's answer is not replaced without a reason."""
-    sizes = cluster_sizes(candidates)
+def rank(candidates: Sequence[Candidate], *, consensus: bool = True) -> list[Candidate]:
+    """Best first; equal candidates stay in order: an earlier stage's answer is not replaced without a reason.
+
+    Args:
+        candidates: of one node.
+        consensus: whether agreement counts.
+    """
+    sizes = cluster_sizes(candidates) if consensus else [0] * len(candidates)
 
     def merit(index: int) -> tuple[bool, int, int, int, bool, float]:
         candidate, evidence = candidates[index], candidates[index].evidence
@@ -52,9 +57,9 @@ def rank(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [candidates[i] for i in order]
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate | None:
+def best(candidates: Sequence[Candidate], *, consensus: bool = True) -> Candidate | None:
     """The best candidate, if there is any."""
-    ranked = rank(candidates)
+    ranked = rank(candidates, consensus=consensus)
     return ranked[0] if ranked else None
 
 

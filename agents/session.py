@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import KW_ONLY, dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import IO
 
 from leafwise.agents.context import check_imports, context_modules, token_counter, with_context, with_needs
 from leafwise.agents.contracts import Answer, Event, EventKind, Task
+from leafwise.agents.engines import Model, models_of, opened
 from leafwise.agents.errors import RunError, RunInterrupted
 from leafwise.agents.memory import Memory
 from leafwise.agents.memory_use import Library, with_origin
+from leafwise.agents.review import Review
+from leafwise.agents.role_settings import Role
 from leafwise.agents.runs import StoredRun, TraceWriter
 from leafwise.agents.settings import Settings
 from leafwise.agents.team import Place, Team
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import LeafwiseError
-from leafwise.runtime.opening import open_engine
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
 from leafwise.runtime.sandbox_contracts import SandboxLevel
 
@@ -30,11 +32,13 @@ _PLACE = Place("run")
 
 @dataclass(frozen=True)
 class Tools:
-    """An engine and a sandbox: those that are given stay the caller's; those that are named are opened and closed."""
+    """Engines and a sandbox: those that are given stay the caller's; those that are named are opened and closed."""
 
-    model: str | Engine
+    model: Model
     options: EngineOptions
     sandbox: Sandbox | SandboxLevel | None
+    models: Mapping[Role, Model] = field(default_factory=dict)
+    """Of roles, in place of what the settings name."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Session:
     memory: Memory | None = None
     _: KW_ONLY
     resumed: bool
+    review: Review | None = None
 
     def run(self, listener: Callable[[Event], None], stop: threading.Event) -> Answer:
         """Work until the answer.
@@ -74,8 +79,8 @@ class Session:
                 if self.stored:
                     stack.enter_context(self.stored.locked())
                 writer = self._open_trace(stack)
-                engine, sandbox = self._open(stack)
-                team = Team(engine, sandbox, self.settings, listen, stop=stop)
+                engines, sandbox = self._open(stack)
+                team = Team(engines[Role.CODER], sandbox, self.settings, listen, stop=stop, engines=engines)
                 stack.callback(team.cancel_all)  # of a caller's engine, nothing may go on for nobody
                 return self._work(team, stack)
         except LeafwiseError as error:
@@ -95,10 +100,11 @@ class Session:
         team.emit(
             EventKind.RUN_STARTED,
             _PLACE,
-            f"{team.engine.info.name}, strategy {self.settings.strategy}, sandbox level {team.sandbox.level}",
+            f"{team.model_name}, strategy {self.settings.strategy}, sandbox level {team.sandbox.level}",
             run=self.stored.record.id if self.stored else "",
             resumed=self.resumed,
             model=team.engine.info.model_dump(),
+            models={role.value: engine.info.model_dump() for role, engine in team.engines.items()},
             sandbox=team.sandbox.level.value,
             task=task.model_dump(mode="json"),
             settings=self.settings.model_dump(),
@@ -106,7 +112,7 @@ class Session:
         if note:
             team.emit(EventKind.NOTE, _PLACE, note)
         checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
-        answer = run_workflow(task, team, checkpoints)
+        answer = run_workflow(task, team, checkpoints, self.review)
         answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
         answer = with_origin(with_needs(answer, task.context_roots), team.library)
         team.emit(
@@ -115,6 +121,7 @@ class Session:
             answer.statement,
             answer=answer.model_dump(mode="json"),
             engine=team.engine.meter().model_dump(),
+            engines={role.value: engine.meter().model_dump() for role, engine in team.engines.items()},
         )
         return answer
 
@@ -130,32 +137,29 @@ class Session:
         paths = [path for path in (self.stored.trace if self.stored else None, self.trace) if path is not None]
         return TraceWriter(*(stack.enter_context(_open_to_append(path)) for path in paths))
 
-    def _open(self, stack: ExitStack) -> tuple[Engine, Sandbox]:
-        """Open engine and sandbox; both, and the import of the workflow, take their time at once."""
+    def _open(self, stack: ExitStack) -> tuple[Mapping[Role, Engine], Sandbox]:
+        """Open engines and sandbox; both, and the import of the workflow, take their time at once."""
+        models = models_of(self.settings, self.tools.model, self.tools.models)
         modules = stack.enter_context(context_modules(self.task.context_roots))
+        # each in a stack of its own: what one opened is closed even if the other fails
+        first, second = stack.enter_context(ExitStack()), stack.enter_context(ExitStack())
         with ThreadPoolExecutor(2) as pool:
-            opening_engine = pool.submit(_engine, self.tools.model, self.tools.options)
-            opening_sandbox = pool.submit(_sandbox, self.tools.sandbox, self.task.allow_imports, modules)
+            engines = pool.submit(first.enter_context, opened(models, self.tools.options))
+            own = _opened(self.tools.sandbox, self.task.allow_imports, modules)
+            sandbox = pool.submit(second.enter_context, own)
             import leafwise.agents.workflow  # noqa: F401
-        error = opening_engine.exception() or opening_sandbox.exception()
-        if error is None:
-            return stack.enter_context(opening_engine.result()), stack.enter_context(opening_sandbox.result())
-        for opened in (opening_engine, opening_sandbox):
-            if opened.exception() is None:
-                opened.result().__exit__(None, None, None)
-        raise error
+        return engines.result(), sandbox.result()
 
 
-def _engine(model: str | Engine, options: EngineOptions) -> AbstractContextManager[Engine]:
-    return closing(open_engine(model, options)) if isinstance(model, str) else nullcontext(model)
-
-
-def _sandbox(
+@contextmanager
+def _opened(
     sandbox: Sandbox | SandboxLevel | None, allow_imports: Sequence[str], modules: Sequence[Path]
-) -> AbstractContextManager[Sandbox]:
+) -> Iterator[Sandbox]:
     if sandbox is None or isinstance(sandbox, SandboxLevel):
-        return closing(open_sandbox(sandbox, allow_imports=allow_imports, modules=modules))
-    return nullcontext(sandbox)
+        with closing(open_sandbox(sandbox, allow_imports=allow_imports, modules=modules)) as own:
+            yield own
+    else:
+        yield sandbox
 
 
 def _open_to_append(path: Path) -> IO[str]:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from leafwise.runtime.contracts import Contract
+from leafwise.agents.role_settings import Role, RoleSettings
+from leafwise.runtime.contracts import Contract, Sampling
 
 Strategy = Literal["direct", "resample", "paper", "guided"]
 
@@ -46,14 +47,26 @@ class Settings(Contract):
     """Most seconds of the whole run; it then ends with the best answer so far."""
     answer_tokens: int = Field(default=384, ge=16)
     """Most tokens of one answer of the model."""
+    first_answer_tokens: int = Field(default=64, ge=16)
+    """Most tokens of an answer in the first round of drafts of `guided`, the greedy one aside; doubled, up to
+    `answer_tokens`, where it cuts two thirds of the answers.
+    """
     drafts: int = Field(default=6, ge=1, le=64)
-    """Direct candidates of `guided`."""
+    """Direct candidates of `guided` in one round."""
+    most_drafts: int = Field(default=24, ge=1, le=1024)
+    """Direct candidates of `guided` in all rounds: more hardly change the answer."""
     greedy_draft: bool = True
     """Whether the first draft takes the most likely tokens; otherwise it is sampled like the others."""
-    leaf_samples: int = Field(default=4, ge=1, le=64)
-    """Candidates per leaf and per composition."""
-    plans: int = Field(default=3, ge=1, le=16)
+    leaf_samples: int = Field(default=3, ge=1, le=64)
+    """Candidates per leaf, per composition, and per round of repair."""
+    plans: int = Field(default=2, ge=1, le=16)
     """Plans asked for per node; the one with most usable stubs is taken."""
+    split_chance: float = Field(default=1.0, ge=0.0, le=10.0)
+    """How likely splitting a task that drafts did not settle is thought to solve it (see `value`); above 1 it comes
+    before further drafts in any case, 0 is never.
+    """
+    repair_chance: float = Field(default=0.25, ge=0.0, le=10.0)
+    """How likely a round of repair of a nearly right candidate is thought to make it right; 0 is never."""
     max_depth: int = Field(default=2, ge=1, le=5)
     """Levels of the problem tree below the root."""
     max_breadth: int = Field(default=4, ge=1, le=16)
@@ -68,6 +81,8 @@ class Settings(Contract):
     """Of every sample but the greedy draft."""
     top_p: float = Field(default=0.95, gt=0.0, le=1.0)
     """Of every sample but the greedy draft."""
+    roles: dict[Role, RoleSettings] = Field(default_factory=dict)
+    """How roles differ: their models, sampling, limits and prompts."""
     context_tokens: int = Field(default=400, ge=0)
     """Most tokens of a prompt that tell of the context files' functions."""
 
@@ -79,3 +94,14 @@ class Settings(Contract):
     def has(self, part: Part) -> bool:
         """Whether the team has a part."""
         return part not in self.without
+
+    def of(self, role: Role) -> RoleSettings:
+        """How a role differs; nothing by default."""
+        return self.roles.get(role, RoleSettings())
+
+    def sampling(self, role: Role, *, greedy: bool = False) -> Sampling:
+        """How a role's tokens are drawn: as its own settings say, or else the team's; `greedy` overrides both."""
+        if greedy:
+            return Sampling()
+        own = self.of(role).model_dump(include=set(Sampling.model_fields), exclude_none=True)
+        return Sampling(**{"temperature": self.temperature, "top_p": self.top_p, **own})

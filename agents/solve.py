@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 from leafwise.agents.context_files import read_context
 from leafwise.agents.contracts import Answer, Event, Task
+from leafwise.agents.engines import Model, lasting, lasting_name
 from leafwise.agents.memory import Memory, open_memory
 from leafwise.agents.reading import find_name, find_signature, read_task
+from leafwise.agents.review import Review
+from leafwise.agents.role_settings import Role
 from leafwise.agents.runs import StoredRun, create_run, load_run
 from leafwise.agents.session import Session, Tools
 from leafwise.agents.settings import Settings
+from leafwise.agents.team_file import read_team_file
 from leafwise.agents.tests_file import read_tests_file
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
@@ -46,6 +50,10 @@ class Options(TypedDict, total=False):
 
     model: str | Engine
     """A name, a path, a URL, or an engine, which stays the caller's and open. By default the embedded model."""
+    models: Mapping[Role, str | Engine]
+    """Models of roles, in place of `model` and of those that the settings name."""
+    config: str | Path
+    """The team's TOML file (see `agents.team_file`), which has the settings, and the model if it names one."""
     engine: EngineOptions
     """How to open the engine of a model that is named."""
     settings: Settings
@@ -70,6 +78,10 @@ class Options(TypedDict, total=False):
     """A sandbox, which stays the caller's; a level; or None for the best that this machine has."""
     store: bool
     """Keep the run on disk, so that it can be resumed; false if not given."""
+    review: Review | None
+    """Is asked, in the run's thread, with which helpers to go on after each plan. A stored run asks again when it is
+    resumed before the answer.
+    """
     trace: Path | None
     """Also append every event to this file, one JSON object per line."""
 
@@ -83,6 +95,7 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
 
     Raises:
         TaskError: the task, an example or the tests file is not usable.
+        TeamFileError, PromptError: the team's file is not usable.
         RunError: the run cannot be stored.
         MemoryFileError: the memory file is unusable.
         UsageError: the strategy has no use for a memory.
@@ -91,22 +104,25 @@ def start(task: str | Task, **options: Unpack[Options]) -> Run:
     if not isinstance(task, Task):
         more = options.get("tests"), options.get("allow_imports", ()), options.get("context", ())
         task = read_inputs(task, options.get("examples", ()), *more)
-    settings = options.get("settings") or Settings()
-    model = options.get("model", DEFAULT_MODEL)
-    name = _lasting_name(model) if isinstance(model, str) else model.info.name
-    memory = _memory(options.get("memory"), settings)
-    where = str(memory.path) if memory else ""
-    stored = create_run(task, settings, name, where) if options.get("store") else None
-    tools = Tools(model, options.get("engine") or EngineOptions(), options.get("sandbox"))
-    return _launch(Session(task, settings, tools, stored, options.get("trace"), memory, resumed=False))
+    settings, model = _team(options)
+    name = lasting_name(model) if isinstance(model, str) else model.info.name
+    memory, review = _memory(options.get("memory"), settings), options.get("review")
+    stored = None
+    if options.get("store"):
+        where = str(memory.path) if memory else ""
+        stored = create_run(task, lasting(settings), name, where, reviewed=review is not None)
+    tools = Tools(model, options.get("engine") or EngineOptions(), options.get("sandbox"), options.get("models") or {})
+    return _launch(Session(task, settings, tools, stored, options.get("trace"), memory, resumed=False, review=review))
 
 
 def resume(
     run: str,
     *,
     model: str | Engine | None = None,
+    models: Mapping[Role, str | Engine] | None = None,
     engine: EngineOptions | None = None,
     sandbox: Sandbox | SandboxLevel | None = None,
+    review: Review | None = None,
     trace: Path | None = None,
 ) -> Run:
     """Go on with a stored run: finished steps are not repeated; a finished run gives its answer again.
@@ -114,8 +130,10 @@ def resume(
     Args:
         run: its id, a unique beginning of it, or `last`.
         model: as in `Options`; None takes the run's own.
+        models: as in `Options`.
         engine: as in `Options`.
         sandbox: as in `Options`.
+        review: as in `Options`; without it, plans are carried out as they are, whatever the run had before.
         trace: as in `Options`.
 
     Raises:
@@ -124,9 +142,9 @@ def resume(
     """
     stored = load_run(run)
     record = stored.record
-    tools = Tools(model or record.model, engine or EngineOptions(), sandbox)
+    tools = Tools(model or record.model, engine or EngineOptions(), sandbox, models or {})
     memory = open_memory(record.memory) if record.memory else None
-    return _launch(Session(record.task, record.settings, tools, stored, trace, memory, resumed=True))
+    return _launch(Session(record.task, record.settings, tools, stored, trace, memory, resumed=True, review=review))
 
 
 def solve(task: str | Task, **options: Unpack[Options]) -> Answer:
@@ -187,16 +205,25 @@ def _check(options: Options) -> None:
     if unknown := options.keys() - Options.__annotations__.keys():
         known = ", ".join(Options.__annotations__)
         raise TypeError(f"unknown option {', '.join(sorted(unknown))}; there are {known}, and Settings has the knobs")
-    if isinstance(options.get("examples"), str):
-        raise TypeError("examples is a sequence of texts, not one text")
-    if isinstance(options.get("allow_imports"), str):
-        raise TypeError("allow_imports is a sequence of names, not one text")
-    if isinstance(options.get("context"), str | Path):
-        raise TypeError("context is a sequence of paths, not one path")
+    for name, what in (("examples", "text"), ("allow_imports", "name"), ("context", "path")):
+        if isinstance(options.get(name), str | Path):
+            raise TypeError(f"{name} is a sequence of {what}s, not one {'text' if what == 'name' else what}")
+    if "config" in options and "settings" in options:
+        raise TypeError("config has the settings: give one of the two")
+    if unknown_roles := [role for role in options.get("models") or {} if role not in list(Role)]:
+        raise TypeError(f"models has no role {unknown_roles[0]}; there are {', '.join(Role)}")
     if not isinstance(options.get("settings", Settings()), Settings):
         raise TypeError("settings is a Settings object")
     if isinstance(options.get("sandbox"), str) and not isinstance(options.get("sandbox"), SandboxLevel):
         raise TypeError("sandbox is a SandboxLevel or a Sandbox")
+
+
+def _team(options: Options) -> tuple[Settings, Model]:
+    """The settings, and the model of roles that name none."""
+    if "config" not in options:
+        return options.get("settings") or Settings(), options.get("model", DEFAULT_MODEL)
+    file = read_team_file(options["config"])
+    return file.settings, options.get("model") or file.model or DEFAULT_MODEL
 
 
 def _memory(path: str | Path | None, settings: Settings) -> Memory | None:
@@ -205,12 +232,6 @@ def _memory(path: str | Path | None, settings: Settings) -> Memory | None:
     if settings.strategy not in ("paper", "guided"):
         raise UsageError(f"the strategy {settings.strategy} has no use for a memory", "choose guided or paper")
     return open_memory(path)
-
-
-def _lasting_name(model: str) -> str:
-    """The model's name as it is stored: a path is made absolute, so that a run can be resumed from anywhere."""
-    path = Path(model).expanduser()
-    return str(path.absolute()) if path.is_file() else model
 
 
 def _launch(session: Session) -> Run:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,12 +22,12 @@ from leafwise.runtime.engine_cli import (
 from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from leafwise.agents.contracts import Answer
-    from leafwise.agents.solve import Run
+    from rich.console import Console
+
+    from leafwise.agents.review_cli import TerminalReview
+    from leafwise.agents.settings import Settings
 
 # what is slow to import (pydantic, rich, langgraph, llama.cpp) is imported inside: `--help` should be quick
-
-PASSED, NOT_PASSED = 0, 1
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
@@ -55,11 +53,16 @@ def solve(
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the task from a file.")] = None,
     model: ModelName = "smollm2-135m",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file of the team's settings and its roles' models; options given here win."),
+    ] = None,
     strategy: Annotated[
         str,
         typer.Option(
             help="direct (one greedy answer), resample (until the tokens are spent), paper (the published method),"
-            " guided (the default team), or guided-no-PART (without gate, decompose, critic, tester, consensus, repair)."
+            " guided (the default team), or guided-no-PART, where PART is gate, decompose, critic, tester, consensus or"
+            " repair."
         ),
     ] = "guided",
     example: Annotated[
@@ -94,6 +97,9 @@ def solve(
         typer.Option(help="How strongly programs are contained; none is for code you trust."),
     ] = "auto",
     trace: Annotated[Path | None, typer.Option(help="Append every event to this file, as JSON lines.")] = None,
+    review: Annotated[
+        bool | None, typer.Option(help="Stop after each plan, to look at it and edit it; a resumed run as before.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a stored run: its id, or last.")] = None,
     window: Window = None,
     threads: Threads = None,
@@ -106,28 +112,80 @@ def solve(
     Prints the code on standard output, and what was checked and what was not on standard error. Exit status: 0 checked
     and passed; 1 a best effort that failed or could not be checked; 2 usage or environment error; 130 interrupted.
     """
-    from leafwise.agents.settings import Settings
+    from rich.console import Console
+
+    from leafwise.agents.answer_cli import check_out, show
     from leafwise.agents.solve import read_inputs, start
     from leafwise.agents.solve import resume as go_on
-    from leafwise.agents.strategies import with_strategy
     from leafwise.runtime.sandbox_contracts import SandboxLevel
 
     check_out(out, force=force)
     level = None if sandbox == "auto" else SandboxLevel(sandbox)
     engine = engine_options(window, threads, kv_type, deterministic=deterministic, in_process=in_process)
+    console = Console(stderr=True)
     if resume is not None:
         refuse_beside_resume(context)
         chosen = model if _is_given(context, "model") else None
-        return _show(
-            go_on(resume, model=chosen, engine=engine, sandbox=level, trace=trace), out, as_json=as_json, quiet=quiet
-        )
-    settings = with_strategy(Settings(seed=seed, max_tokens=max_tokens, time_limit=time_limit), strategy)
+        asks = _review_of(resume, review, console)
+        run = go_on(resume, model=chosen, engine=engine, sandbox=level, review=asks, trace=trace)
+        return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks)
+    knobs = {"seed": seed, "max_tokens": max_tokens, "time_limit": time_limit}
+    settings, model = _team(context, config, model, strategy, knobs)
+    asks = _review(settings, console) if review else None
     paths = context_paths(context_path or ())
     inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or (), paths)
     run = start(
-        inputs, model=model, engine=engine, settings=settings, sandbox=level, store=True, trace=trace, memory=memory
+        inputs,
+        model=model,
+        engine=engine,
+        settings=settings,
+        sandbox=level,
+        store=True,
+        review=asks,
+        trace=trace,
+        memory=memory,
     )
-    return _show(run, out, as_json=as_json, quiet=quiet)
+    return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks)
+
+
+def _team(
+    context: typer.Context, config: Path | None, model: str, strategy: str, knobs: dict[str, float | None]
+) -> tuple[Settings, str]:
+    """The settings, and the model of roles that name none: from the file, but for the options that are given."""
+    from leafwise.agents.settings import Settings
+    from leafwise.agents.strategies import with_strategy
+    from leafwise.agents.team_file import TeamFile, read_team_file
+
+    if config is None:
+        file = TeamFile(settings=with_strategy(Settings(), strategy), model=None)
+    else:
+        file = read_team_file(config)
+    given = {name: value for name, value in knobs.items() if _is_given(context, name)}
+    settings = file.settings.model_copy(update=given)
+    if _is_given(context, "strategy"):
+        settings = with_strategy(settings, strategy)
+    return settings, model if _is_given(context, "model") else file.model or model
+
+
+def _review(settings: Settings, console: Console) -> TerminalReview:
+    from leafwise.agents.review_cli import open_review
+    from leafwise.agents.settings import Part
+    from leafwise.agents.strategies import strategy_name
+
+    if settings.strategy in ("direct", "resample") or not settings.has(Part.DECOMPOSE):
+        raise UsageError(
+            f"--review has nothing to show: the strategy {strategy_name(settings)} makes no plans", "leave out --review"
+        )
+    return open_review(console)
+
+
+def _review_of(run: str, wanted: bool | None, console: Console) -> TerminalReview | None:
+    """A stored run is reviewed if it was before, unless the user says."""
+    from leafwise.agents.runs import load_run
+
+    record = load_run(run).record
+    reviewed = record.reviewed if wanted is None else wanted
+    return _review(record.settings, console) if reviewed else None
 
 
 def refuse_beside_resume(context: typer.Context) -> None:
@@ -136,7 +194,7 @@ def refuse_beside_resume(context: typer.Context) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    stored = "task file strategy example tests allow_import context_path memory seed max_tokens time_limit"
+    stored = "task file config strategy example tests allow_import context_path memory seed max_tokens time_limit"
     for name in stored.split():
         if _is_given(context, name):
             option = "TASK" if name == "task" else f"--{name.removesuffix('_path').replace('_', '-')}"
@@ -182,93 +240,3 @@ def read_statement(task: str | None, file: Path | None) -> str:
         return sys.stdin.buffer.read().decode("utf-8") if task == "-" else str(task)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the task: {error}", "give a text file in UTF-8") from error
-
-
-def check_out(out: Path | None, *, force: bool) -> None:
-    """Find out before the work whether its result can be written.
-
-    Raises:
-        UsageError: it can't, or it would replace something.
-    """
-    if out is None:
-        return
-    try:
-        exists, possible = out.exists(), out.parent.is_dir() and os.access(out.parent, os.W_OK)
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error.strerror}", "choose another name") from error
-    if exists and not out.is_file():
-        kind = "a directory" if out.is_dir() else "no regular file"
-        raise UsageError(f"cannot write {out}: it is {kind}", "choose another name; the code is on standard output too")
-    if exists and not force:
-        raise UsageError(f"{out} exists already", "choose another name, or add --force to replace it")
-    if not possible:
-        raise UsageError(f"cannot write {out}", "choose a file in a directory that exists and is writable")
-
-
-def write_out(out: Path, code: str) -> None:
-    """Write the code, whole or not at all.
-
-    Raises:
-        UsageError: it can't be written; the code is on standard output all the same.
-    """
-    from leafwise.runtime.paths import write_whole
-
-    try:
-        write_whole(out.resolve(), code.encode())  # through a link: what it points to is replaced, not the link
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error.strerror}", "the code was printed above") from error
-
-
-def _show(run: Run, out: Path | None, *, as_json: bool, quiet: bool) -> int:
-    """Show a run as it goes and its answer in the end."""
-    from rich.console import Console
-
-    from leafwise.agents.contracts import AnswerStatus
-    from leafwise.agents.errors import RunInterrupted
-    from leafwise.agents.view import open_view
-
-    errors = Console(stderr=True)
-    try:
-        with open_view(errors, quiet=quiet) as view:
-            for event in run:
-                view.feed(event)
-        answer = run.result()
-    except KeyboardInterrupt:
-        run.cancel()
-        errors.print("stopping ...", style="dim")
-        with contextlib.suppress(RunInterrupted):
-            run.result()
-        print(f"interrupted; go on with: leafwise solve --resume {run.id}", file=sys.stderr)
-        raise
-    _print_answer(answer, as_json=as_json)
-    if out is not None and answer.code:
-        write_out(out, answer.code)
-    return PASSED if answer.status is AnswerStatus.PASSED else NOT_PASSED
-
-
-def _print_answer(answer: Answer, *, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.syntax import Syntax
-
-    from leafwise.agents.statement import count
-
-    if as_json:
-        print(answer.model_dump_json(indent=2))
-    elif sys.stdout.isatty():
-        Console().print(Syntax(answer.code.rstrip("\n"), "python", theme="ansi_dark", background_color="default"))
-    else:
-        print(answer.code, end="")
-    spent = answer.spent
-    cached = 100 * spent.cached_tokens // max(1, spent.prompt_tokens)
-    style = {"passed": "green", "unchecked": "yellow", "failed": "red"}[answer.status]
-    errors = Console(stderr=True, highlight=False)
-    wrapped = errors.is_terminal  # a pipe gets whole lines
-    errors.print(answer.statement, style=style, markup=False, soft_wrap=not wrapped)
-    errors.print(
-        f"{answer.model}, {answer.strategy}: {count(answer.candidates, 'candidate')} in {count(spent.calls, 'call')}, "
-        f"{count(spent.completion_tokens, 'token')}, {spent.seconds:.1f} s, {cached} % of the prompts from the cache; "
-        f"sandbox {answer.sandbox}; run {answer.run}",
-        style="dim",
-        markup=False,
-        soft_wrap=not wrapped,
-    )

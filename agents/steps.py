@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 from leafwise.agents import roles
-from leafwise.agents.candidates import examine_all, settled, tell
+from leafwise.agents.candidates import examine_all, tell, wants_checks, winner
 from leafwise.agents.context import context_names
 from leafwise.agents.contracts import (
     ROOT,
@@ -20,118 +19,48 @@ from leafwise.agents.contracts import (
     NodeState,
     Plan,
     Spec,
-    Spent,
     Task,
 )
+from leafwise.agents.drafting import draft_batches, next_cap
 from leafwise.agents.extract import Extraction
+from leafwise.agents.feedback import regenerate, rewrite, samples_of
 from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.plans import assemble, implied_stubs
-from leafwise.agents.policy import Situation, Step
-from leafwise.agents.selection import agreement, best, rank
-from leafwise.agents.settings import Settings
+from leafwise.agents.policy import Step
+from leafwise.agents.selection import rank
+from leafwise.agents.settings import Part, Settings
+from leafwise.agents.state import State
 from leafwise.agents.statement import describe
 from leafwise.agents.team import Place, Team
-from leafwise.runtime.sandbox_contracts import Check
-
-_MOST_AT_ONCE = 16
-"""Samples that `resample` asks for in one round."""
-
-
-def _latest(old: Spent, new: Spent) -> Spent:
-    """Concurrent steps each tell the run's totals: the largest is the latest."""
-    return Spent(**{name: max(getattr(old, name), getattr(new, name)) for name in Spent.model_fields})
-
-
-def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    return {**old, **new}
-
-
-class State(TypedDict, total=False):
-    """What a run knows. Everything that a resumed run needs is in here; concurrent steps' updates are merged."""
-
-    task: Task
-    nodes: Annotated[dict[str, Node], _merge]
-    checks: Annotated[dict[str, tuple[Check, ...]], _merge]
-    candidates: Annotated[list[Candidate], operator.add]
-    tried: Annotated[int, operator.add]
-    finished: Annotated[list[str], operator.add]
-    improved: bool
-    spent: Annotated[Spent, _latest]
-    answer: Answer | None
-
 
 Update = dict[str, Any]
-
-
-def initial_state(task: Task) -> State:
-    """The state of a run that has not begun."""
-    root = Node(id=ROOT, spec=Spec(**task.model_dump(include={*Spec.model_fields})), depth=0)
-    return State(
-        task=task,
-        nodes={ROOT: root},
-        checks={},
-        candidates=[],
-        tried=0,
-        finished=[],
-        improved=False,
-        spent=Spent(),
-        answer=None,
-    )
-
-
-def situation(state: State, settings: Settings, *, exhausted: bool) -> Situation:
-    """What the policy may know of a state."""
-    winner = best(state["candidates"])
-    done = [step.partition(":")[::2] for step in state["finished"]]
-    return Situation(
-        settings=settings,
-        nodes=state["nodes"],
-        planned=frozenset(node for step, node in done if step == Step.PLAN),
-        composed=frozenset(node for step, node in done if step == Step.COMPOSE),
-        drafts=sum(step == Step.DRAFT for step, _ in done),
-        best_passes=winner is not None and winner.evidence.passes,
-        has_examples=bool(state["task"].examples),
-        agreement=agreement(state["candidates"]),
-        repairs=sum(step == Step.REPAIR for step, _ in done),
-        improved=state["improved"],
-        exhausted=exhausted,
-    )
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 
 def draft(state: State, team: Team, place: Place) -> Update:
-    """The coder answers the task directly, several times at once; the tester writes checks meanwhile."""
+    """A round of direct answers to the task; in the first, the tester's checks where they can decide something."""
     spec, settings = state["nodes"][ROOT].spec, team.settings
+    rounds = sum(step.startswith(Step.DRAFT) for step in state["finished"])
+    cap = state["cap"] or settings.first_answer_tokens
     coder = roles.Coder(team, place, spec)
-    first = not any(step.startswith(Step.DRAFT) for step in state["finished"])
-    asked = coder.ask_drafts(_draft_count(team), greedy=settings.greedy_draft and first)
-    tester = roles.ask_tester(team, place, spec) if settings.strategy in ("paper", "guided") else None
-    written = coder.read(asked)
-    candidates = examine_all(team, place, spec, "draft", written)
-    settles_it = tester is not None and settled(spec, candidates, settings)
-    if settles_it and tester is not None:
-        tester.cancel()  # checks would decide nothing any more
-    checks = roles.receive_checks(team, place, spec, tester)
-    if settles_it:
-        checks = ()  # what had arrived by then depends on the moment, and the answer may not
-    if checks:
-        candidates = examine_all(team, place, spec, "draft", written, checks)
+    written = coder.read(coder.ask_drafts(draft_batches(settings, rounds, cap, team.tokens_left)))
+    checks = state["checks"].get(ROOT, ())
+    candidates = examine_all(team, place, spec, "draft", written, checks)
+    if not rounds and wants_checks(spec, candidates, settings):
+        checks = roles.receive_checks(team, place, spec, roles.ask_tester(team, place, spec))
+        if checks:
+            candidates = examine_all(team, place, spec, "draft", written, checks)
     tell(team, place, written, candidates)
-    candidates += remembered(team, place, spec, checks) if first else []
-    return {"checks": {ROOT: checks}, "candidates": candidates, "tried": len(candidates)}
-
-
-def _draft_count(team: Team) -> int:
-    """How many direct answers to ask for at once; those of `resample` are as many as can't outrun the budget."""
-    match team.settings.strategy:
-        case "direct" | "paper":
-            return 1
-        case "resample":
-            return min(_MOST_AT_ONCE, max(1, team.tokens_left // team.settings.answer_tokens))
-        case "guided":
-            return team.settings.drafts
+    candidates += remembered(team, place, spec, checks) if not rounds else []
+    return {
+        "checks": {ROOT: checks},
+        "candidates": candidates,
+        "drafted": len(written),
+        "cap": next_cap(settings, cap, len(written), sum(answer.cut for answer in written)),
+        "tried": len(candidates),
+    }
 
 
 def plan(state: State, team: Team, place: Place) -> Update:
@@ -139,7 +68,7 @@ def plan(state: State, team: Team, place: Place) -> Update:
     node = state["nodes"][place.node]
     taken = [n.spec.entry_point for n in state["nodes"].values() if n.spec.entry_point]
     taken += context_names(node.spec.context)
-    implied = _implied(state, node, taken, team.settings.max_breadth)
+    implied = _implied(state, node, taken, team.settings) if team.settings.strategy == "guided" else ()
     result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
     inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given, "context": node.spec.context}
     specs = [stub.model_copy(update=inherited) for stub in result.stubs]
@@ -160,14 +89,15 @@ def leaf(state: State, team: Team, place: Place) -> Update:
     """One function of the plan: k candidates and the tester's checks, run, and the consensus taken."""
     node = state["nodes"][place.node]
     tester = roles.ask_tester(team, place, node.spec)
-    written = roles.Coder(team, place, node.spec).leaf(team.settings.leaf_samples, _purpose(state["task"]))
+    written = roles.Coder(team, place, node.spec).leaf(samples_of(team.settings), _purpose(state["task"]))
     checks = roles.receive_checks(team, place, node.spec, tester)
     candidates = examine_all(team, place, node.spec, "leaf", written, checks)
     tell(team, place, written, candidates)
+    candidates += regenerate(team, place, node.spec, candidates, checks)
     candidates += remembered(team, place, node.spec, checks)
-    keep(team, place, node.spec, best(candidates), checks)
+    keep(team, place, node.spec, winner(candidates, team.settings), checks)
     return {
-        "nodes": {node.id: _decided(node, best(candidates))},
+        "nodes": {node.id: _decided(node, winner(candidates, team.settings))},
         "checks": {node.id: checks},
         "tried": len(candidates),
     }
@@ -176,9 +106,8 @@ def leaf(state: State, team: Team, place: Place) -> Update:
 def compose(state: State, team: Team, place: Place) -> Update:
     """A parent from its children: the coder sees their signatures and docstrings, the sandbox runs the whole module."""
     node = state["nodes"][place.node]
-    children = [state["nodes"][child] for child in node.children]
-    usable = [child for child in children if child.source is not None]
-    written = roles.Coder(team, place, node.spec).compose(team.settings.leaf_samples, [c.spec for c in usable])
+    usable = [child for name in node.children if (child := state["nodes"][name]).source is not None]
+    written = roles.Coder(team, place, node.spec).compose(samples_of(team.settings), [c.spec for c in usable])
     names = {str(child.spec.entry_point) for child in usable}
     written += _waiting_drafts(state, node, names)
     parts = [child.source for child in usable if child.source is not None]
@@ -189,45 +118,43 @@ def compose(state: State, team: Team, place: Place) -> Update:
 
     candidates = examine_all(team, place, node.spec, "compose", written, checks, build)
     tell(team, place, written, candidates)
-    update: Update = {"nodes": {node.id: _decided(node, best(candidates))}, "tried": len(candidates)}
+    if node.id != ROOT:  # the root has a step for it
+        candidates += regenerate(team, place, node.spec, candidates, checks)
+    update: Update = {"nodes": {node.id: _decided(node, winner(candidates, team.settings))}, "tried": len(candidates)}
     return update | ({"candidates": candidates} if node.id == ROOT else {})
 
 
 def repair(state: State, team: Team, place: Place) -> Update:
-    """The critic says what is wrong with the best candidate; the coder writes it again; a worse one changes nothing."""
-    spec, before = state["nodes"][ROOT].spec, best(state["candidates"])
+    """The best candidate is written again, with evidence and the critic's words; a worse one changes nothing."""
+    spec, before = state["nodes"][ROOT].spec, winner(state["candidates"], team.settings)
     if before is None or before.evidence.failure is None:
         return {"improved": False}
-    failure = before.evidence.failure
-    words = roles.critique(team, place, spec, before.source, failure)
-    written = roles.Coder(team, place, spec).repair(team.settings.leaf_samples, before.source, failure, words)
-    candidates = examine_all(team, place, spec, "repair", written, state["checks"].get(ROOT, ()))
-    tell(team, place, written, candidates)
-    after = best([*state["candidates"], *candidates])
+    candidates = rewrite(team, place, spec, before, state["checks"].get(ROOT, ()))
+    after = winner([*state["candidates"], *candidates], team.settings)
     improved = after is not None and after.evidence.examples_passed > before.evidence.examples_passed
     return {"candidates": candidates, "tried": len(candidates), "improved": improved}
 
 
 def select(state: State, team: Team, place: Place) -> Update:
     """The best of all candidates of all stages becomes the answer, with the honest statement of what was checked."""
-    winner = best(state["candidates"])
-    keep(team, place, state["nodes"][ROOT].spec, winner, state["checks"].get(ROOT, ()))
-    evidence = winner.evidence if winner else None
-    nodes = {**state["nodes"], ROOT: _decided(state["nodes"][ROOT], winner)}
+    chosen = winner(state["candidates"], team.settings)
+    keep(team, place, state["nodes"][ROOT].spec, chosen, state["checks"].get(ROOT, ()))
+    evidence = chosen.evidence if chosen else None
+    nodes = {**state["nodes"], ROOT: _decided(state["nodes"][ROOT], chosen)}
     answer = Answer(
         run="",
         status=_status(evidence),
-        code=winner.source if winner else "",
+        code=chosen.source if chosen else "",
         statement=describe(evidence, team.ended_by),
         entry_point=state["task"].entry_point,
         strategy=team.settings.strategy,
-        origin=winner.origin if winner else None,
+        origin=chosen.origin if chosen else None,
         evidence=evidence,
         nodes=tuple(nodes.values()),
         candidates=state["tried"],
         ended_by=team.ended_by,
         spent=team.total_spent(),
-        model=team.engine.info.name,
+        model=team.model_name,
         sandbox=team.sandbox.level,
     )
     return {"answer": answer}
@@ -245,10 +172,11 @@ STEPS: dict[Step, Callable[[State, Team, Place], Update]] = {
 # --- what they share -------------------------------------------------------------------------------------------------
 
 
-def _implied(state: State, node: Node, taken: Sequence[str], breadth: int) -> tuple[Spec, ...]:
+def _implied(state: State, node: Node, taken: Sequence[str], settings: Settings) -> tuple[Spec, ...]:
     """Helpers that the root's drafts call and nobody defined, of the best draft that has any."""
-    for candidate in rank(state["candidates"]) if node.id == ROOT else ():
-        if stubs := implied_stubs(candidate.source, taken, breadth):
+    ranked = rank(state["candidates"], consensus=settings.has(Part.CONSENSUS)) if node.id == ROOT else []
+    for candidate in ranked:
+        if stubs := implied_stubs(candidate.source, taken, settings.max_breadth):
             return stubs
     return ()
 
@@ -264,11 +192,11 @@ def _waiting_drafts(state: State, node: Node, helpers: set[str]) -> list[roles.W
     return list(written.values())
 
 
-def _decided(node: Node, winner: Candidate | None) -> Node:
+def _decided(node: Node, chosen: Candidate | None) -> Node:
     """The node with its winning candidate; failed if there is none that loads."""
-    if winner is None or not winner.evidence.loads:
+    if chosen is None or not chosen.evidence.loads:
         return node.model_copy(update={"state": NodeState.FAILED})
-    return node.model_copy(update={"state": NodeState.SOLVED, "source": winner.source})
+    return node.model_copy(update={"state": NodeState.SOLVED, "source": chosen.source})
 
 
 def _purpose(task: Task) -> str:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from leafwise.agents.checking import LIMITS, examine
-from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Spec, Spent
+from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Failure, Spec, Spent
+from leafwise.agents.diagnosis import diagnose
 from leafwise.agents.errors import RunInterrupted
+from leafwise.agents.prompting import PromptSet
+from leafwise.agents.role_settings import Role, role_of
 from leafwise.agents.settings import Settings
-from leafwise.runtime.contracts import Completion, Message, Request, Sampling
+from leafwise.runtime.contracts import Completion, Message, Request
 from leafwise.runtime.engine import Engine, Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineClosedError
 from leafwise.runtime.sandbox import Sandbox
-from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.sandbox_contracts import Check, Limits
 
 if TYPE_CHECKING:
     from leafwise.agents.memory_use import Library
@@ -41,7 +45,7 @@ class Team:
     """What the steps of the workflow work with. Safe to use from several threads."""
 
     engine: Engine
-    """Runs the model."""
+    """Runs the model of every role that `engines` does not have."""
     sandbox: Sandbox
     """Runs the programs."""
     settings: Settings
@@ -52,12 +56,20 @@ class Team:
     """What the run had used when the session began; grows as it goes."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by the caller to stop the run; finished steps are kept."""
+    engines: Mapping[Role, Engine] = field(default_factory=dict)
+    """Engines of the roles that have one of their own."""
     library: Library | None = None
     """Verified functions of earlier runs, if the user gave a memory file."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _in_flight: dict[Generation, int] = field(default_factory=dict)
     _must_fit: set[Generation] = field(default_factory=set)
     _started: float = field(default_factory=time.monotonic)
+    _paused_seconds: float = 0.0
+    _paused_since: float | None = None
+    _prompts: dict[Role, PromptSet] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._prompts = {role: PromptSet(self.settings.of(role).prompts) for role in Role}
 
     # the budget
 
@@ -76,8 +88,9 @@ class Team:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the session began."""
-        return time.monotonic() - self._started
+        """Seconds since the session began; those of `paused` do not count."""
+        now = time.monotonic() if self._paused_since is None else self._paused_since
+        return now - self._started - self._paused_seconds
 
     @property
     def ended_by(self) -> EndedBy:
@@ -90,11 +103,38 @@ class Team:
         """What the run has used, this session's time included."""
         return self.spent + Spent(seconds=self.seconds)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While somebody is asked, the clock stands still. Not while a request is in flight, and not nested."""
+        self._paused_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._paused_seconds += time.monotonic() - self._paused_since
+            self._paused_since = None
+
     # events
 
     def emit(self, kind: EventKind, place: Place, text: str = "", **data: Any) -> None:
         """Tell the listener something."""
         self.listener(Event(kind=kind, step=place.step, node=place.node, seconds=self.seconds, text=text, data=data))
+
+    # the roles
+
+    def engine_of(self, role: Role) -> Engine:
+        """The engine that runs a role's model."""
+        return self.engines.get(role, self.engine)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name, as answers tell it; roles that have another model are named."""
+        main = self.engine.info.name
+        others = [f"{role} {engine.info.name}" for role, engine in self.engines.items() if engine is not self.engine]
+        return f"{main} ({', '.join(others)})" if others else main
+
+    def prompts(self, role: Role) -> PromptSet:
+        """The prompts of a role."""
+        return self._prompts[role]
 
     # the model
 
@@ -116,11 +156,12 @@ class Team:
 
         Args:
             place: who asks.
-            role: as whom, for the trace and the seed.
+            role: as whom: a role's name, and after a dash what tells its requests apart, for the trace and the seed.
             prompt: the user's turn.
             continuation: the beginning of the answer, put into the model's mouth.
             n: samples; fewer where the budget ends.
-            max_tokens: per sample; the settings' `answer_tokens` by default, less where the budget ends.
+            max_tokens: per sample, unless the role's settings say (of a coder's, the smaller); by default the team's
+                `answer_tokens`. Less where the budget ends.
             greedy: most likely tokens instead of sampling.
             stop: strings that end a sample.
             lookup: see `Request.lookup`.
@@ -132,8 +173,10 @@ class Team:
         Raises:
             ContextOverflowError: `must_fit` is set and the prompt does not fit.
         """
-        settings = self.settings
-        sampling = Sampling() if greedy else Sampling(temperature=settings.temperature, top_p=settings.top_p)
+        settings, who = self.settings, role_of(role)
+        own = settings.of(who).max_tokens
+        limit = min(own, max_tokens) if own and max_tokens and who is Role.CODER else own or max_tokens
+        most = limit or settings.answer_tokens
         with self._lock:
             n = min(n, self.tokens_left // _SHORTEST)
             if n == 0 or self.seconds_left == 0.0:
@@ -141,9 +184,9 @@ class Team:
             request = Request(
                 messages=(Message(role="user", content=prompt),),
                 continuation=continuation,
-                sampling=sampling,
+                sampling=settings.sampling(who, greedy=greedy),
                 n=n,
-                max_tokens=min(max_tokens or settings.answer_tokens, self.tokens_left // n),
+                max_tokens=min(most, self.tokens_left // n),
                 stop=stop,
                 seed=zlib.crc32(f"{settings.seed}/{place.step}/{role}".encode()),
                 deadline=self.seconds_left,
@@ -151,7 +194,7 @@ class Team:
                 lookup=lookup,
             )
             try:
-                generation = self.engine.submit(request)
+                generation = self.engine_of(who).submit(request)
             except ContextOverflowError as error:
                 if must_fit:
                     raise
@@ -238,12 +281,26 @@ class Team:
             RunInterrupted: the run was stopped.
             SandboxError: the sandbox failed.
         """
+        with self._program() as limits:
+            return examine(source, spec, self.sandbox, checks=checks, inputs=inputs, limits=limits, cancel=self.stop)
+
+    def diagnose(self, source: str, spec: Spec, checks: tuple[Check, ...] = ()) -> Failure | None:
+        """How a candidate fails (see `diagnosis.diagnose`).
+
+        Raises:
+            RunInterrupted: the run was stopped.
+            SandboxError: the sandbox failed.
+        """
+        with self._program() as limits:
+            return diagnose(source, spec, self.sandbox, checks, limits, self.stop)
+
+    @contextmanager
+    def _program(self) -> Iterator[Limits]:
+        """One program: its limits, which the run's own time may cut short, and its place in the books."""
         self._refuse_if_stopped()
         left = self.seconds_left
         wall = LIMITS.wall_seconds if left is None else min(LIMITS.wall_seconds, max(1.0, left))
-        limits = LIMITS.model_copy(update={"wall_seconds": wall})
-        evidence = examine(source, spec, self.sandbox, checks=checks, inputs=inputs, limits=limits, cancel=self.stop)
+        yield LIMITS.model_copy(update={"wall_seconds": wall})
         self._refuse_if_stopped()
         with self._lock:
             self.spent += Spent(programs=1)
-        return evidence

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
@@ -24,6 +26,10 @@ class View(Protocol):
 
     def feed(self, event: Event) -> None:
         """Take the next event."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """While somebody is asked on the same terminal: nothing is drawn."""
         ...
 
     def __enter__(self) -> View: ...
@@ -50,6 +56,10 @@ class SilentView:
 
     def feed(self, event: Event) -> None:
         """See `View.feed`."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """See `View.paused`."""
+        return nullcontext()
 
     def __enter__(self) -> View:
         return self
@@ -103,8 +113,8 @@ def verdict_of(candidate: dict[str, Any]) -> str:
 
 
 @dataclass
-class _Line:
-    """What the tree says about a node."""
+class TreeLine:
+    """What the tree says about a node: its name and state, and what is done there."""
 
     name: str = ""
     state: str = "open"
@@ -120,14 +130,14 @@ class Progress:
     """What the live tree knows: a fold over the events."""
 
     title: str = ""
-    lines: dict[str, _Line] = field(default_factory=dict)
+    lines: dict[str, TreeLine] = field(default_factory=dict)
     tokens: int = 0
     live: dict[int, int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     def feed(self, event: Event) -> None:
         """Take the next event."""
-        line = self.lines.setdefault(event.node, _Line())
+        line = self.lines.setdefault(event.node, TreeLine())
         match event.kind:
             case EventKind.RUN_STARTED:
                 self.title = event.text
@@ -151,7 +161,7 @@ class Progress:
         return self.tokens + sum(self.live.values())
 
 
-def _update(line: _Line, event: Event) -> None:
+def _update(line: TreeLine, event: Event) -> None:
     match event.kind:
         case EventKind.NODE:
             line.state, line.name = event.data["state"], event.data["name"] or line.name
@@ -163,7 +173,7 @@ def _update(line: _Line, event: Event) -> None:
             pass
 
 
-def _count(line: _Line, candidate: dict[str, Any]) -> None:
+def _count(line: TreeLine, candidate: dict[str, Any]) -> None:
     line.candidates += 1
     evidence = candidate["evidence"]
     passed = evidence["examples_passed"] + evidence["checks_passed"] if evidence["loads"] else -1
@@ -182,6 +192,13 @@ class LiveView:
         """See `View.feed`."""
         self._progress.feed(event)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """See `View.paused`."""
+        self._live.stop()
+        yield
+        self._live.start()  # not after an error: the run is over then
+
     def __enter__(self) -> View:
         self._live.start()
         return self
@@ -199,7 +216,7 @@ class LiveView:
         return Group(Text(progress.title, style="dim"), draw_tree(progress.lines), Text(status, style="dim"))
 
 
-def draw_tree(lines: dict[str, _Line]) -> Tree:
+def draw_tree(lines: dict[str, TreeLine]) -> Tree:
     """The problem tree with each node's state, work, candidates and checks."""
     trees: dict[str, Tree] = {}
     for node in sorted(lines, key=lambda name: [int(part) for part in name.split(".")[1:]]):
@@ -209,7 +226,7 @@ def draw_tree(lines: dict[str, _Line]) -> Tree:
     return trees[ROOT]
 
 
-def _label(line: _Line) -> str:
+def _label(line: TreeLine) -> str:
     style = _STYLES.get(line.state, "")
     words = [f"[{style}]{_MARKS.get(line.state, '?')} {escape(line.name)}[/{style}]"]
     if line.step:

@@ -2,52 +2,75 @@
 
 The graph is a wheel: `decide` asks the policy, sends the steps it names (concurrently where there are several), and
 every step comes back to `decide`. A checkpoint is written after each step, so a killed run goes on where it was.
+
+Where plans are reviewed, a plan is held back at first: `review` interrupts the graph, and what the reviewer gives
+enters the tree.
 """
 
 from __future__ import annotations
 
 import logging
+import operator
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Annotated, Any, TypedDict, cast
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Send
+from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
 from leafwise.agents import contracts as agents_contracts
-from leafwise.agents.contracts import Answer, EventKind, Node, Task
+from leafwise.agents.contracts import Answer, EventKind, Node, Spec, Task
 from leafwise.agents.errors import RunError
 from leafwise.agents.policy import Step, next_actions
-from leafwise.agents.steps import STEPS, State, Update, initial_state, situation
+from leafwise.agents.review import ProposedPlan, Review, split
+from leafwise.agents.state import State, initial_state, situation
+from leafwise.agents.steps import STEPS, Update
 from leafwise.agents.team import Place, Team
 from leafwise.runtime import contracts as runtime_contracts
 
 _THREAD = "run"
 _CONCURRENT_STEPS = 16
 _MOST_STEPS = 500
+_REVIEW = "review"
+
+
+class _State(State, total=False):
+    """The state, and plans that are not part of it yet."""
+
+    proposed: Annotated[dict[str, dict[str, Node]], operator.or_]
+    """By node: the changes of the tree that its latest plan asks for."""
 
 
 class _Sent(TypedDict):
     """What `decide` sends to a step."""
 
-    state: State
+    state: _State
     node: str
 
 
-def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver) -> Answer:
+def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver, review: Review | None = None) -> Answer:
     """Run a task to its answer, or go on with what the checkpoints hold.
 
+    Args:
+        task: what to write.
+        team: writes it.
+        checkpoints: of this run.
+        review: is asked about each plan, in this thread, before it is carried out; a run that ends while it is asked
+            asks again when it goes on. None carries out plans as they are.
+
     Raises:
+        ReviewError: the review gave something that is no plan.
         RunInterrupted: the run was stopped; the finished steps are in the checkpoints.
         RunError: a checkpoint could not be written or read.
         EngineError, SandboxError: the machinery failed; the finished steps are in the checkpoints.
     """
-    graph = _build(team, checkpoints)
+    graph = _build(team, checkpoints, reviewed=review is not None)
     config: Any = {
         "configurable": {"thread_id": _THREAD},
         "max_concurrency": _CONCURRENT_STEPS,
@@ -60,36 +83,43 @@ def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver) -> Answer:
             team.spent = stored.values["spent"]
         for node in stored.values.get("nodes", {}).values():
             _tell_node(team, "resume", node)
-        steps = graph.stream(None if begun else initial_state(task), config, stream_mode="updates", durability="sync")
         # LangGraph gives the stored results of an interrupted round of steps once more: they were told already
         replayed = [n for t in stored.tasks for n in (t.result or {}).get("finished", ())]
-        for update in steps:
-            _tell_finished(update, team, replayed)
+        inputs: Any = None if begun else initial_state(task)
+        while True:
+            for update in graph.stream(inputs, config, stream_mode="updates", durability="sync"):
+                _tell_finished(update, team, replayed)
+            inputs = _ask(graph.get_state(config), team, review)
+            if inputs is None:
+                break
         answer = graph.get_state(config).values.get("answer")
     except sqlite3.Error as error:
         raise _checkpoint_error(error) from error
     return cast(Answer, answer)
 
 
-def _build(team: Team, checkpoints: SqliteSaver) -> Any:
-    def route(state: State) -> list[Send] | str:
+def _build(team: Team, checkpoints: SqliteSaver, *, reviewed: bool) -> Any:
+    def route(state: _State) -> list[Send] | str:
         if state.get("answer") is not None:
             return END
-        now = situation(state, team.settings, exhausted=team.ended_by != "done")
+        now = situation(state, team.settings, tokens_left=team.tokens_left, exhausted=team.ended_by != "done")
         return [Send(action.step, _Sent(state=state, node=action.node)) for action in next_actions(now)]
 
-    builder = StateGraph(cast(Any, State))
+    builder = StateGraph(cast(Any, _State))
     builder.add_node("decide", cast(Any, lambda _state: {}))
     builder.add_edge(START, "decide")
     builder.add_conditional_edges("decide", route, [*Step, END])
     for step in STEPS:
-        builder.add_node(step, _worker(step, team))
-        builder.add_edge(step, "decide")
+        held = reviewed and step is Step.PLAN
+        builder.add_node(step, _worker(step, team, held=held))
+        builder.add_edge(step, _REVIEW if held else "decide")
+    builder.add_node(_REVIEW, _reviewer(team, reviewed=reviewed))
+    builder.add_edge(_REVIEW, "decide")
     return builder.compile(checkpointer=checkpoints)
 
 
-def _worker(step: Step, team: Team) -> Any:
-    """A step as a graph node: told when it starts, marked when it is finished."""
+def _worker(step: Step, team: Team, *, held: bool) -> Any:
+    """A step as a graph node: told when it starts, marked when it is finished; `held` keeps the tree as it is."""
 
     def work(sent: _Sent) -> Update:
         name = f"{step}:{sent['node']}"
@@ -97,14 +127,63 @@ def _worker(step: Step, team: Team) -> Any:
         place = Place(f"{name}#{earlier + 1}" if earlier else name, sent["node"])
         team.emit(EventKind.STEP_STARTED, place)
         update = STEPS[step](sent["state"], team, place)
+        if held:
+            update = {**update, "proposed": {sent["node"]: update.get("nodes", {})}, "nodes": {}}
         return {**update, "finished": [name], "spent": team.total_spent()}
 
     return work
 
 
+def _reviewer(team: Team, *, reviewed: bool) -> Any:
+    """The graph node that waits for somebody's word on each plan that is held back."""
+
+    def review(state: _State) -> Update:
+        waiting = _waiting(state)
+        changes: dict[str, Node] = {}
+        for node in waiting:
+            plan, held = _proposed(state, node), state["proposed"][node]
+            stubs: tuple[Spec, ...] = tuple(interrupt(node)) if reviewed else plan.stubs
+            changes |= held if stubs == plan.stubs else split(plan, stubs)
+        return {"nodes": changes, "finished": [f"{_REVIEW}:{node}" for node in waiting], "spent": team.total_spent()}
+
+    return review
+
+
+def _waiting(state: _State) -> list[str]:
+    """Nodes with a plan that was not reviewed."""
+    times = Counter(state["finished"])
+    return [node for node in state["proposed"] if times[f"{Step.PLAN}:{node}"] > times[f"{_REVIEW}:{node}"]]
+
+
+def _proposed(state: _State, node: str) -> ProposedPlan:
+    held = state["proposed"][node]
+    parent = held.get(node, state["nodes"][node])
+    stubs = tuple(held[child].spec for child in parent.children) if held else ()
+    return ProposedPlan(node=state["nodes"][node], stubs=stubs, nodes=state["nodes"])
+
+
+def _ask(stopped: Any, team: Team, review: Review | None) -> Any:
+    """What the graph goes on with, if it stopped to ask; else None."""
+    if not stopped.interrupts or review is None:
+        return None
+    node = stopped.interrupts[0].value
+    plan, place = _proposed(stopped.values, node), Place(f"{_REVIEW}:{node}", node)
+    team.emit(EventKind.STEP_STARTED, place)
+    team.emit(EventKind.REVIEW, place, helpers=[stub.entry_point for stub in plan.stubs])
+    with team.paused():
+        stubs = tuple(review(plan))
+    split(plan, stubs)  # refuses what is no plan before it is stored
+    names = [stub.entry_point for stub in stubs]
+    text = ", ".join(map(str, names)) or "no helpers"
+    team.emit(EventKind.NOTE, place, f"reviewed: {text}", helpers=names, changed=stubs != plan.stubs)
+    return Command(resume=stubs)
+
+
 def _tell_finished(update: dict[str, Update | None], team: Team, replayed: list[str]) -> None:
     """Tell of finished steps only once their results are stored: a resumed run does not repeat what was told."""
     for step, changes in update.items():
+        if step == "__interrupt__":
+            continue
         for name in (changes or {}).get("finished", ()):
             if name in replayed:
                 replayed.remove(name)

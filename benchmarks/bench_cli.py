@@ -15,6 +15,7 @@ from leafwise.benchmarks.humaneval_report_cli import report
 from leafwise.benchmarks.judge_cli import judge
 from leafwise.benchmarks.judges_bench_cli import judges
 from leafwise.benchmarks.sandbox_bench_cli import sandbox
+from leafwise.benchmarks.simulate_cli import simulate
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import ModelName, engine_options
 
@@ -31,6 +32,7 @@ app.command()(engine)
 app.command()(sandbox)
 app.command()(report)
 app.command()(judges)
+app.command()(simulate)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

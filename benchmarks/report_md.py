@@ -17,7 +17,9 @@ def render_md(manifest: Manifest, summary: Summary) -> str:
     lines += ["", *(f"- {_text(sentence)}" for sentence in summary.verdicts)]
     lines += ["", "## Pass rates", "", *_scores(summary), "", "## Differences on the same tasks", ""]
     lines += [*_differences(summary), "", "## Tokens, time, energy", "", *_costs(summary)]
-    lines += ["", "## Losses", "", *_losses(summary), "", "## Settings", ""]
+    lines += ["", "## Losses", "", *_losses(summary), "", "## The team's settings", ""]
+    lines += _table(("setting", *(arm.name for arm in manifest.arms)), _team(manifest))
+    lines += ["", "## The run", ""]
     lines += _table(("setting", "value"), view.settings_rows(manifest))
     return "\n".join(lines) + "\n"
 
@@ -35,21 +37,30 @@ def _differences(summary: Summary) -> Iterator[str]:
         for row in plot["rows"]:
             p = row["p"] or f"none: {row['p_reason']}"
             counts = [str(n) for n in (len(row["won"]), len(row["lost"]), row["ties"])]
-            rows.append([row["name"], plot["suite"], row["points"], row["interval"], p, row["relative"], *counts])
+            figures = [row["points"], row["interval"], p, row["relative"], *counts]
+            rows.append([row["name"], plot["suite"], *figures, row["why"]])
             won, lost = (", ".join(row[key]) or "none" for key in ("won", "lost"))
             tasks.append(f"- {_text(row['name'])}, {plot['suite']}: won {_text(won)}; lost {_text(lost)}")
     if not rows:
         yield "There is nothing to compare."
         return
-    yield from _table(columns, rows)
+    yield from _table((*columns, "question"), rows)
     yield from ("", "p values are not corrected for the number of comparisons.", "")
     yield from tasks
 
 
 def _costs(summary: Summary) -> Iterator[str]:
-    keys = ("name", "samples", "calls", "prefilled", "cached", "decoded", "per_sample", "programs", "time", "energy")
-    columns = ("arm", "judged", "calls", "prefilled", "cached", "generated", "per sample", "programs", "time", "energy")
-    yield from _table(columns, ([row[key] for key in keys] for row in view.arm_rows(summary)))
+    columns = {
+        **{"name": "arm", "samples": "judged", "calls": "calls", "prefilled": "prefilled", "cached": "cached"},
+        **{"decoded": "generated", "per_sample": "per sample", "times_tokens": "x direct", "programs": "programs"},
+        **{"time": "time", "times_time": "x direct", "energy": "energy"},
+    }
+    yield from _table(tuple(columns.values()), ([row[key] for key in columns] for row in view.arm_rows(summary)))
+
+
+def _team(manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    for name, values in view.team_rows(manifest):
+        yield (name, *values)
 
 
 def _losses(summary: Summary) -> Iterator[str]:
@@ -60,7 +71,7 @@ def _losses(summary: Summary) -> Iterator[str]:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
+    yield f"| {' | '.join(map(_text, columns))} |"
     yield f"|{'---|' * len(columns)}"
     for row in rows:
         yield f"| {' | '.join(map(_text, row))} |"

@@ -8,11 +8,21 @@ from typing import Any
 
 from leafwise.benchmarks.contracts import Manifest, SuiteName
 from leafwise.benchmarks.summary import p_text
-from leafwise.benchmarks.summary_contracts import ArmSummary, Cell, Comparison, Outcome, Score, Summary
+from leafwise.benchmarks.summary_contracts import ArmSummary, Cell, Comparison, Multiple, Outcome, Score, Summary, Why
 
+_CHARACTER, _LINE = 1.4, 6.7
+"""A label's size on the scatter plot, in per cent of its width (per character) and height."""
 BLOCK = 20
 """Tasks side by side in the grid before it begins a new block."""
 SUITES: dict[SuiteName, str] = {"base": "base tests", "plus": "base and plus tests"}
+WHY: dict[Why, str] = {
+    "first": "what it adds to the first arm",
+    "resample": "what it adds to resampling",
+    "paper": "the published method",
+    "part": "what the part is worth",
+    "model": "another model",
+}
+"""Why two arms are compared, for people."""
 HALVES = {"all": "all tasks", "even": "even tasks (tuning)", "odd": "odd tasks (reporting)"}
 
 
@@ -67,6 +77,7 @@ def _difference(one: Comparison, top: float) -> dict[str, Any]:
     paired = one.paired
     return {
         "name": f"{one.arm} vs {one.other}",
+        "why": WHY[one.why],
         "x": _at(paired.difference, -top, top),
         "low": _at(paired.interval.low, -top, top),
         "high": _at(paired.interval.high, -top, top),
@@ -92,7 +103,7 @@ def scatter(summary: Summary) -> dict[str, Any]:
     top = _axis_end(max([rate for _, _, rate in known] + [0.01]) * 1.1)
     points = [
         {
-            "name": arm.name,
+            "name": short_name(arm),
             "colour": i % 6,
             "x": _at(count, 0, right),
             "y": 100 - _at(rate, 0, top),
@@ -108,10 +119,26 @@ def scatter(summary: Summary) -> dict[str, Any]:
 
 
 def _part(points: list[dict[str, Any]]) -> None:
-    """Give points that lie close together their labels on lines of their own."""
-    for i, point in enumerate(points):
-        near = [p for p in points[:i] if abs(p["x"] - point["x"]) < 14 and abs(p["y"] - point["y"]) < 7]
-        point["dy"] = 4 + 16 * len(near)
+    """Move labels up or down until none covers another label or a point; those that moved get a line to theirs."""
+    taken = [(point["x"] - 1.5, point["x"] + 1.5, point["y"]) for point in points]
+    for point in points:
+        width = _CHARACTER * len(point["name"])
+        begin = point["x"] - 2 - width if point["left"] else point["x"] + 2
+        heights = [point["y"] + _LINE * step for step in sorted(range(-9, 10), key=abs)]
+        free = [
+            y
+            for y in heights
+            if 3 < y < 97
+            and not any(b < begin + width and begin < e and abs(y - other) < _LINE - 0.1 for b, e, other in taken)
+        ]
+        point["label_y"] = round((free or heights)[0], 2)
+        point["label_x"] = round(point["x"] + (-1.6 if point["left"] else 1.6), 2)
+        taken.append((begin, begin + width, point["label_y"]))
+
+
+def short_name(arm: ArmSummary) -> str:
+    """An arm's name where there is little room: `no-gate` for `guided-no-gate`."""
+    return arm.name.replace("guided-no-", "no-") if arm.without else arm.name
 
 
 def blocks(summary: Summary) -> list[dict[str, Any]]:
@@ -120,7 +147,10 @@ def blocks(summary: Summary) -> list[dict[str, Any]]:
     found = []
     for start in range(0, len(summary.tasks), BLOCK):
         tasks = summary.tasks[start : start + BLOCK]
-        rows = [{"arm": arm.name, "cells": [_cell(cells[task, arm.name]) for task in tasks]} for arm in summary.arms]
+        rows = [
+            {"arm": arm.name, "short": short_name(arm), "cells": [_cell(cells[task, arm.name]) for task in tasks]}
+            for arm in summary.arms
+        ]
         found.append({"first": tasks[0], "last": tasks[-1], "rows": rows})
     return found
 
@@ -167,6 +197,7 @@ def arm_rows(summary: Summary) -> list[dict[str, Any]]:
             "per_sample": f"{arm.cost.completion_tokens / arm.cost.samples:,.0f}" if arm.cost.samples else "-",
             "programs": f"{arm.cost.programs:,}",
             "time": duration(arm.cost.seconds),
+            **_times(arm.times_direct),
             "energy": f"{arm.cost.joules / 3600:.2f} Wh" if arm.cost.joules is not None else "not measured",
             "rules": ", ".join(f"{rule} {count}" for rule, count in arm.extraction.rules.items()) or "-",
             "without_code": arm.extraction.without_code,
@@ -178,6 +209,16 @@ def arm_rows(summary: Summary) -> list[dict[str, Any]]:
         }
         for arm in summary.arms
     ]
+
+
+def _times(beside: Multiple | None) -> dict[str, str]:
+    tokens, seconds = (beside.tokens, beside.seconds) if beside else (None, None)
+    return {"times_tokens": times(tokens), "times_time": times(seconds)}
+
+
+def times(factor: float | None) -> str:
+    """A multiple for people: `3.9x`; a dash for none."""
+    return "-" if factor is None else f"{factor:.1f}x"
 
 
 def score_rows(summary: Summary) -> list[dict[str, str]]:
@@ -199,9 +240,20 @@ def _score_row(arm: ArmSummary, score: Score) -> dict[str, str]:
     }
 
 
+def team_rows(manifest: Manifest) -> list[tuple[str, tuple[str, ...]]]:
+    """Every knob of the team with its value in each arm. A budget that follows another arm's tokens says so."""
+    arms = [dict(_flat("", arm.settings.model_dump(mode="json"))) for arm in manifest.arms]
+    for knobs, arm in zip(arms, manifest.arms, strict=True):
+        if arm.matches is not None:
+            knobs["max_tokens"] = f"as {arm.matches} used"
+    names = dict.fromkeys(name for knobs in arms for name in knobs)
+    return [(name, tuple(knobs.get(name) or "-" for knobs in arms)) for name in names]
+
+
 def settings_rows(manifest: Manifest) -> list[tuple[str, str]]:
-    """The whole manifest as names and values."""
-    rows = dict(_flat("", manifest.model_dump(mode="json", exclude={"tasks"})))
+    """The rest of the manifest as names and values."""
+    whole = manifest.model_dump(mode="json", exclude={"tasks": True, "arms": {"__all__": {"settings"}}})
+    rows = dict(_flat("", whole))
     return [("tasks", f"{len(manifest.tasks)}: {_shortened(manifest.tasks)}"), *rows.items()]
 
 

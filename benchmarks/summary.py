@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from leafwise.benchmarks.comparisons import pairs_to_compare
 from leafwise.benchmarks.contracts import Arm, Judgement, Manifest, Sample, SuiteName
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.pairing import compare_tasks
 from leafwise.benchmarks.summary_arms import HALVES, outcomes_of, summarize_arm
-from leafwise.benchmarks.summary_contracts import ArmSummary, Cell, Comparison, Outcome, Summary, Why
+from leafwise.benchmarks.summary_contracts import ArmSummary, Cell, Comparison, Cost, Outcome, Summary
 
 Key = tuple[str, str, int]
 
@@ -30,7 +31,8 @@ def summarize(manifest: Manifest, samples: Iterable[Sample], judgements: Iterabl
     for arm in manifest.arms:
         own = [sample for key, sample in mine.items() if key[0] == arm.name]
         judged = {i: verdicts[sample.key] for i, sample in enumerate(own) if sample.key in verdicts}
-        arms.append(summarize_arm(arm, manifest, own, judged))
+        direct = [sample for key, sample in mine.items() if key[0] == _direct_of(manifest.arms, arm.model)]
+        arms.append(summarize_arm(arm, manifest, own, judged, direct))
         pairs[arm.name] = [(own[i], judgement) for i, judgement in judged.items()]
     comparisons = tuple(_comparisons(manifest, pairs))
     return Summary(
@@ -64,41 +66,27 @@ def _of_the_run(manifest: Manifest, samples: Iterable[Sample]) -> dict[Key, Samp
     return dict(sorted(found.items(), key=lambda item: (places[item[1].task_id], item[1].sample)))
 
 
+def _direct_of(arms: Sequence[Arm], model: str) -> str | None:
+    return next((arm.name for arm in arms if (arm.strategy, arm.model) == ("direct", model)), None)
+
+
 def _comparisons(manifest: Manifest, pairs: dict[str, list[tuple[Sample, Judgement]]]) -> Iterator[Comparison]:
     for suite in manifest.suites:
         for half in HALVES:
             outcomes = {name: outcomes_of(found, suite, half) for name, found in pairs.items()}
-            for arm, other, why in _compared(manifest.arms):
+            for arm, other, why in pairs_to_compare(manifest.arms):
                 paired = compare_tasks(outcomes[arm], outcomes[other])
                 if paired is not None:
                     yield Comparison(arm=arm, other=other, why=why, suite=suite, half=half, paired=paired)
-
-
-def _compared(arms: Sequence[Arm]) -> list[tuple[str, str, Why]]:
-    """Each arm with the first of its model, `guided` with `resample`, each model with the first, all with the first."""
-    found: dict[tuple[str, str], Why] = {}
-
-    def pair(arm: Arm, other: Arm, why: Why) -> None:
-        if arm is not other and (other.name, arm.name) not in found:
-            found.setdefault((arm.name, other.name), why)
-
-    for arm in arms:
-        pair(arm, next(other for other in arms if other.model == arm.model), "first")
-    for arm in arms:
-        for other in arms:
-            if (arm.strategy, other.strategy, arm.model) == ("guided", "resample", other.model):
-                pair(arm, other, "resample")
-    for arm in arms:
-        pair(arm, next(other for other in arms if other.strategy == arm.strategy), "model")
-        pair(arm, arms[0], "first")
-    return [(arm, other, why) for (arm, other), why in found.items()]
 
 
 def _verdicts(arms: Sequence[ArmSummary], comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     """The sentences that open the reports: base tests, all tasks."""
     guided = {arm.name for arm in arms if arm.strategy == "guided"}
     asked = [one for one in comparisons if (one.suite, one.half) == ("base", "all")]
-    found = [verdict(one) for one in sorted(asked, key=lambda one: one.arm not in guided)]
+    whole = [one for one in asked if one.why != "part"]
+    found = [verdict(one) for one in sorted(whole, key=lambda one: one.arm not in guided)]
+    found += _parts_verdicts(arms, [one for one in asked if one.why == "part"])
     if not found:
         scores = ((arm.name, arm.score()) for arm in arms)
         found = [f"{name} solves {score.passed} of {score.total}." for name, score in scores if score and score.total]
@@ -123,6 +111,26 @@ def verdict(one: Comparison) -> str:
     return (
         f"{counts}: {figures}. {'Chance alone could explain it' if paired.difference else 'No difference was found'}."
     )
+
+
+def _parts_verdicts(arms: Sequence[ArmSummary], parts: Sequence[Comparison]) -> Iterator[str]:
+    """What becomes of `guided` without each of its parts, in one sentence for each `guided`."""
+    known = {arm.name: arm for arm in arms}
+    for name in dict.fromkeys(one.other for one in parts):
+        mine = [(" and ".join(known[one.arm].without), one) for one in parts if one.other == name]
+        figures = [
+            f"without {part} {one.paired.difference:+.1f} points{_at_tokens(known[one.arm].cost, known[name].cost)}"
+            for part, one in mine
+        ]
+        certain = ", ".join(part for part, one in mine if one.paired.certain)
+        rest = f"More than chance explains: {certain}" if certain else "Chance alone could explain each difference"
+        yield f"{name} {'; '.join(figures)}. {rest}."
+
+
+def _at_tokens(ours: Cost, theirs: Cost) -> str:
+    if not (ours.samples and theirs.completion_tokens):
+        return ""
+    return f" at {ours.completion_tokens / ours.samples * theirs.samples / theirs.completion_tokens:.2f}x its tokens"
 
 
 def p_text(p: float) -> str:

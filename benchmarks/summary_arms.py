@@ -10,7 +10,7 @@ from leafwise.agents.contracts import AnswerStatus
 from leafwise.benchmarks.contracts import Arm, Judgement, Manifest, Sample, SuiteName
 from leafwise.benchmarks.pairing import bootstrap_mean
 from leafwise.benchmarks.scoring import Interval, pass_at_k, wilson
-from leafwise.benchmarks.summary_contracts import ArmSummary, Cost, Extraction, Half, PassAtK, Score
+from leafwise.benchmarks.summary_contracts import ArmSummary, Cost, Extraction, Half, Multiple, PassAtK, Score
 
 HALVES: tuple[Half, ...] = ("all", "even", "odd")
 KS = (1, 10, 100)
@@ -36,7 +36,11 @@ def outcomes_of(pairs: Iterable[tuple[Sample, Judgement]], suite: SuiteName, hal
 
 
 def summarize_arm(
-    arm: Arm, manifest: Manifest, samples: Sequence[Sample], judged: Mapping[int, Judgement]
+    arm: Arm,
+    manifest: Manifest,
+    samples: Sequence[Sample],
+    judged: Mapping[int, Judgement],
+    direct: Sequence[Sample] = (),
 ) -> ArmSummary:
     """One arm's results.
 
@@ -45,6 +49,7 @@ def summarize_arm(
         manifest: of the run.
         samples: the arm's.
         judged: the judgement of the sample at this place in `samples`; those without are not judged.
+        direct: those of the arm `direct` of the same model, if there is one.
     """
     pairs = [(samples[i], judgement) for i, judgement in judged.items()]
     expected = len(manifest.tasks) * manifest.samples
@@ -53,12 +58,14 @@ def summarize_arm(
         name=arm.name,
         model=arm.model,
         strategy=arm.strategy,
+        without=arm.settings.without,
         complete=len(samples) == len(pairs) == expected,
         expected=expected,
         generated=len(samples),
         judged=len(pairs),
         scores=tuple(_score(arm, pairs, suite, half) for suite in manifest.suites for half in HALVES),
         cost=_cost(samples),
+        times_direct=times_direct(samples, direct),
         extraction=_extraction(samples, pairs),
         claims=len(claims),
         false_claims=sum(not judgement.passed("base") for judgement in claims),
@@ -74,6 +81,29 @@ def busy_seconds(intervals: Iterable[tuple[float, float]]) -> float:
         total += max(0.0, end - max(start, until))
         until = max(until, end)
     return total
+
+
+def times_direct(samples: Sequence[Sample], direct: Sequence[Sample]) -> Multiple | None:
+    """What an arm's answers cost beside `direct`'s, over the tasks and sample numbers that both have.
+
+    Args:
+        samples: the arm's.
+        direct: those of `direct` with the same model.
+
+    Returns:
+        None if they have none in common.
+    """
+    both = {one.key[1:] for one in samples} & {one.key[1:] for one in direct}
+    if not both:
+        return None
+    ours, theirs = ([one for one in arm if one.key[1:] in both] for arm in (samples, direct))
+    tokens, base_tokens = (sum(one.completion_tokens for one in arm) for arm in (ours, theirs))
+    seconds, base_seconds = (busy_seconds((one.started, one.finished) for one in arm) for arm in (ours, theirs))
+    return Multiple(
+        samples=len(both),
+        tokens=tokens / base_tokens if base_tokens else None,
+        seconds=seconds / base_seconds if base_seconds else None,
+    )
 
 
 def _score(arm: Arm, pairs: Sequence[tuple[Sample, Judgement]], suite: SuiteName, half: Half) -> Score:

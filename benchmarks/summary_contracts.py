@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from leafwise.agents.settings import Strategy
+from leafwise.agents.settings import Part, Strategy
 from leafwise.benchmarks.contracts import SuiteName
 from leafwise.benchmarks.pairing import Paired
 from leafwise.benchmarks.scoring import Interval
@@ -13,8 +13,10 @@ from leafwise.runtime.contracts import Contract
 Half = Literal["all", "even", "odd"]
 """Even tasks are for tuning, odd ones for reporting, by the number at the end of their ids."""
 
-Why = Literal["first", "resample", "model"]
-"""Why two arms are compared: with the first arm, `guided` with `resample` at equal tokens, or a model with a model."""
+Why = Literal["first", "resample", "paper", "part", "model"]
+"""Why two arms are compared: with the first arm, `guided` with `resample` at equal tokens, the published method with
+`guided` or `resample`, `guided` without a part with `guided`, or a model with a model.
+"""
 
 
 class PassAtK(Contract):
@@ -72,6 +74,17 @@ class Cost(Contract):
     """Energy; None where it was not measured for every sample."""
 
 
+class Multiple(Contract):
+    """An arm's cost as a multiple of `direct`'s with the same model, over the answers that both have."""
+
+    samples: int
+    """Answers of each that were compared."""
+    tokens: float | None
+    """Generated tokens; None where `direct` generated none."""
+    seconds: float | None
+    """Wall-clock time; None where `direct` took none."""
+
+
 class Extraction(Contract):
     """What became of the way from answer to code."""
 
@@ -96,6 +109,8 @@ class ArmSummary(Contract):
     """Its model."""
     strategy: Strategy
     """Its strategy."""
+    without: tuple[Part, ...]
+    """Parts of `guided` that it has not."""
     complete: bool
     """Whether every sample is there and judged; otherwise scores are over what is."""
     expected: int
@@ -108,6 +123,8 @@ class ArmSummary(Contract):
     """By suite and half."""
     cost: Cost
     """What it cost."""
+    times_direct: Multiple | None
+    """Beside `direct`; None where that has no answers of this model to compare with."""
     extraction: Extraction
     """What was lost between answer and code."""
     false_claims: int

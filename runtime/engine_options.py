@@ -31,6 +31,8 @@ class EngineOptions(Contract):
     sequence has cells of its own, so that it never computes over the others' (quicker on a CPU, takes more memory).
     `auto`: separate where memory allows.
     """
+    memory_bytes: int | None = Field(default=None, ge=1)
+    """Memory to plan with; by default what is free. Several engines get a share each (see `runtime.sharing`)."""
     flash_attention: bool | None = None
     """On, batches of long sequences are computed quicker. Off, greedy tokens of a request that runs alone are those of
     `llama_cpp.Llama`'s default; on, those of its `flash_attn=True`. None: on for a quantized or a unified cache, else

@@ -68,7 +68,7 @@ class MemoryPlan(Contract):
         """One line for people."""
         attention = ", flash attention" if self.flash_attention else ""
         parts = (self.total_bytes, self.weight_bytes, self.kv_bytes, self.compute_bytes, self.base_bytes)
-        total, weights, cache, computing, process = map(_gib, parts)
+        total, weights, cache, computing, process = map(gib, parts)
         return (
             f"{self.running} samples at once, {self.context:,} tokens of context, {self.layout} {self.kv_type} cache "
             f"of {self.cells:,} cells{attention}; {total} of memory: weights {weights}, cache {cache}, "
@@ -105,10 +105,20 @@ def plan_memory(
             return smallest
     assert smallest is not None
     raise EngineError(
-        f"{name} needs {_gib(smallest.total_bytes)} of memory at a context of {smallest.context:,} tokens with "
-        f"{smallest.running} running; of the {_gib(free_bytes)} free it may use {_gib(int(MAY_TAKE * free_bytes))}",
+        f"{name} needs {gib(smallest.total_bytes)} of memory at a context of {smallest.context:,} tokens with "
+        f"{smallest.running} running; of the {gib(free_bytes)} free it may use {gib(int(MAY_TAKE * free_bytes))}",
         _what_fits(header, options, smallest, free_bytes, batch),
     )
+
+
+def least_plan(header: GGUFHeader, options: EngineOptions, *, name: str, batch: int = 512) -> MemoryPlan:
+    """The plan that takes the least memory of those that `plan_memory` could choose.
+
+    Raises:
+        UsageError, EngineError: as `plan_memory`, but for the memory.
+    """
+    _check(header, options, name)
+    return min((_plan(header, options, c, batch) for c in _choices(header, options)), key=lambda p: p.total_bytes)
 
 
 class _Choice(NamedTuple):
@@ -231,7 +241,7 @@ def _what_fits(header: GGUFHeader, options: EngineOptions, smallest: MemoryPlan,
     if found:
         return "this would fit: " + ", or ".join(found)
     room = int(MAY_TAKE * free_bytes) - (smallest.total_bytes - smallest.weight_bytes)
-    return f"use {f'a file of at most {_gib(room)}' if room > 0 else 'a smaller model'}, or free some memory"
+    return f"use {f'a file of at most {gib(room)}' if room > 0 else 'a smaller model'}, or free some memory"
 
 
 def _smaller_types(header: GGUFHeader, options: EngineOptions) -> tuple[KVType, ...]:
@@ -253,5 +263,6 @@ def _padded(tokens: int) -> int:
     return -(-tokens // _PADDING) * _PADDING
 
 
-def _gib(size: int) -> str:
+def gib(size: int) -> str:
+    """A size for people."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

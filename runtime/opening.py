@@ -71,7 +71,7 @@ def open_in_process(model: str | Path, options: EngineOptions) -> LlamaEngine:
             f"{resolved.name} ({header.architecture}) has no chat template, so it cannot be instructed",
             "use an Instruct model: `leafwise models list` names some",
         )
-    plan = plan_memory(header, options, psutil.virtual_memory().available, name=resolved.name)
+    plan = plan_memory(header, options, options.memory_bytes or psutil.virtual_memory().available, name=resolved.name)
     log.info("%s: %s", resolved.name, plan.describe())
     verdict = probe(resolved.path)
     if verdict.safe_mode:
@@ -82,7 +82,7 @@ def open_in_process(model: str | Path, options: EngineOptions) -> LlamaEngine:
             context=plan.cells,
             n_seq_max=plan.sequences,
             n_outputs_max=plan.outputs,
-            threads=options.threads or _usable_cores(),
+            threads=options.threads or usable_cores(),
             unified=plan.layout == "unified",
             kv_type=plan.kv_type,
             flash_attention=plan.flash_attention,
@@ -107,7 +107,7 @@ def _info(name: str, header: GGUFHeader, plan: MemoryPlan) -> ModelInfo:
     )
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Physical cores, or fewer where this process is pinned to fewer processors."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(psutil.cpu_count(logical=False) or 1, allowed))

@@ -270,3 +270,10 @@ def test_own_functions_of_two_parts_are_kept_apart() -> None:
     clash = "def h(x):\n    return -x\n\ndef f(x):\n    return (a(x), b(x), h(x))\n"
     exec(assemble([part_a, part_b], clash, {"a", "b"}), scope)
     assert scope["f"](1) == (2, 10, -1)
+
+
+def test_stubs_with_types_that_nobody_knows_are_dropped() -> None:
+    answer = "def parse(line: str) -> Record:\n    ...\n\ndef size(x: dict[str, list[int]] | None) -> int:\n    ...\n"
+    plan = read_plan(answer, "f", (), 4)
+    assert [stub.entry_point for stub in plan.stubs] == ["size"]
+    assert plan.problem == "parse: its types are unknown: Record"

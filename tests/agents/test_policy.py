@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leafwise.agents.contracts import ROOT, Node, NodeState, Spec
-from leafwise.agents.policy import Action, Situation, Step, is_easy, next_actions, settles
-from leafwise.agents.settings import Settings
+from leafwise.agents.policy import Action, Situation, Step, next_actions, settles
+from leafwise.agents.settings import Part, Settings, Strategy
+from leafwise.agents.value import cost_of_split, value_of_draft, value_of_repair, value_of_split
 
 SETTINGS = Settings(drafts=6, max_depth=2, repair_rounds=2)
 OPEN, SPLIT, SOLVED, FAILED = NodeState.OPEN, NodeState.SPLIT, NodeState.SOLVED, NodeState.FAILED
@@ -31,24 +32,31 @@ def tree(*nodes: Node) -> dict[str, Node]:
     return {n.id: n for n in nodes}
 
 
-# drafts are there, none passes the one example
+# a round of drafts is there, none passes the one example, and the budget is large
 HARD = Situation(
     settings=SETTINGS,
     nodes=tree(node(ROOT)),
     planned=frozenset(),
     composed=frozenset(),
-    drafts=1,
+    rounds=1,
+    drafts=6,
+    passing=0,
     best_passes=False,
+    near=0.0,
     has_examples=True,
     agreement=1,
-    repairs=0,
+    repairs={},
     improved=False,
+    answers_left=100.0,
     exhausted=False,
 )
 DIRECT = Settings(strategy="direct")
 RESAMPLE = Settings(strategy="resample")
+PAPER = Settings(strategy="paper", max_depth=2, repair_rounds=2)
 PLANNED: dict[str, Any] = {"planned": frozenset([ROOT])}
 GROWN: dict[str, Any] = {**PLANNED, "composed": frozenset([ROOT])}
+ENOUGH: dict[str, Any] = {**PLANNED, "drafts": SETTINGS.most_drafts}
+PASSING: dict[str, Any] = {"best_passes": True, "passing": 1, "near": 1.0}
 
 
 def split(*states: NodeState) -> dict[str, Node]:
@@ -57,32 +65,48 @@ def split(*states: NodeState) -> dict[str, Node]:
     return tree(node(ROOT, SPLIT, tuple(c.id for c in children)), *children)
 
 
-SELECT = [Action(Step.SELECT)]
+def without(*parts: Part) -> Settings:
+    return SETTINGS.model_copy(update={"without": parts})
+
+
+SELECT, DRAFT = [Action(Step.SELECT)], [Action(Step.DRAFT)]
+PLAN, REPAIR = [Action(Step.PLAN)], [Action(Step.REPAIR)]
 RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
-    "drafts come first": ({"drafts": 0}, [Action(Step.DRAFT)]),
-    "also for the direct strategy": ({"drafts": 0, "settings": DIRECT}, [Action(Step.DRAFT)]),
+    "drafts come first": ({"rounds": 0}, DRAFT),
+    "also for the direct strategy": ({"rounds": 0, "settings": DIRECT}, DRAFT),
     "direct ends after its draft": ({"settings": DIRECT}, SELECT),
-    "resample goes on, whatever passes": (
-        {"settings": RESAMPLE, "drafts": 9, "best_passes": True, "agreement": 9},
-        [Action(Step.DRAFT)],
-    ),
-    "resample ends with its budget": ({"settings": RESAMPLE, "drafts": 9, "exhausted": True}, SELECT),
-    "resample ends even where the model says nothing": ({"settings": RESAMPLE, "drafts": 64}, SELECT),
-    "a budget spent before the drafts ends the run": ({"drafts": 0, "exhausted": True}, SELECT),
+    "resample goes on, whatever passes": ({**PASSING, "settings": RESAMPLE, "rounds": 9, "agreement": 9}, DRAFT),
+    "resample ends with its budget": ({"settings": RESAMPLE, "rounds": 9, "exhausted": True}, SELECT),
+    "resample ends even where the model says nothing": ({"settings": RESAMPLE, "rounds": 64}, SELECT),
+    "a budget spent before the drafts ends the run": ({"rounds": 0, "exhausted": True}, SELECT),
     "a spent budget ends the run": ({"exhausted": True}, SELECT),
     "a spent budget ends the run among leaves": ({**PLANNED, "nodes": split(OPEN), "exhausted": True}, SELECT),
-    "an easy task ends after its drafts": ({"best_passes": True, "agreement": 2}, SELECT),
-    "a lonely pass is not easy": ({"best_passes": True, "agreement": 1}, [Action(Step.PLAN)]),
-    "without examples more must agree": (
-        {"best_passes": True, "has_examples": False, "agreement": 2},
-        [Action(Step.PLAN)],
-    ),
-    "without examples half is enough": ({"best_passes": True, "has_examples": False, "agreement": 3}, SELECT),
-    "agreement on a wrong answer is not easy": ({"agreement": 6}, [Action(Step.PLAN)]),
-    "a hard task is split": ({}, [Action(Step.PLAN)]),
-    "what has no name is not split": ({"nodes": tree(node(ROOT, entry_point=None))}, [Action(Step.REPAIR)]),
-    "without plan, repair": (PLANNED, [Action(Step.REPAIR)]),
-    "without plan and example, nothing": ({**PLANNED, "has_examples": False}, SELECT),
+    # the gate
+    "an easy task ends after its drafts": ({**PASSING, "agreement": 2}, SELECT),
+    "a lonely pass asks for another draft": (PASSING, DRAFT),
+    "a lonely pass does not wait for ever": ({**PASSING, "drafts": SETTINGS.most_drafts}, SELECT),
+    "agreement on a wrong answer is not easy": ({"agreement": 6}, PLAN),
+    "without examples half is enough": ({**PASSING, "has_examples": False, "agreement": 3}, SELECT),
+    "without examples two that agree are too few": ({**PASSING, "has_examples": False, "agreement": 2}, DRAFT),
+    "without gate an easy task is split": ({**PASSING, "agreement": 6, "settings": without(Part.GATE)}, PLAN),
+    "without consensus the first pass ends the task": ({**PASSING, "settings": without(Part.CONSENSUS)}, SELECT),
+    # marginal value
+    "a hard task is split where the budget carries a tree": ({}, PLAN),
+    "a small budget is spent on drafts": ({"answers_left": 12.0}, DRAFT),
+    "nothing is left for anything but the end": ({**ENOUGH, "answers_left": 1.0}, SELECT),
+    "a plan that came to nothing: drafts go on": (PLANNED, DRAFT),
+    "a near miss is repaired before the last drafts": ({**PLANNED, "drafts": 18, "near": 0.67}, REPAIR),
+    "a far miss is not": ({**PLANNED, "drafts": 18}, DRAFT),
+    "after the last draft, repair": (ENOUGH, REPAIR),
+    "without examples there is nothing to repair by": ({**ENOUGH, "has_examples": False}, SELECT),
+    "what passes is not repaired": ({**ENOUGH, **PASSING}, SELECT),
+    "repair goes on while it helps": ({**ENOUGH, "repairs": {ROOT: 1}, "improved": True}, REPAIR),
+    "repair stops when nothing improved": ({**ENOUGH, "repairs": {ROOT: 1}}, SELECT),
+    "repair stops after its rounds": ({**ENOUGH, "repairs": {ROOT: 2}, "improved": True}, SELECT),
+    "what has no name is not split": ({"nodes": tree(node(ROOT, entry_point=None))}, DRAFT),
+    "without the part, no splitting": ({"settings": without(Part.DECOMPOSE)}, DRAFT),
+    "without the part, no repair": ({**ENOUGH, "settings": without(Part.REPAIR)}, SELECT),
+    # the tree
     "leaves concurrently": (
         {**PLANNED, "nodes": split(OPEN, SOLVED, OPEN)},
         [Action(Step.LEAF, "root.1"), Action(Step.LEAF, "root.3")],
@@ -110,13 +134,20 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
         },
         [Action(Step.COMPOSE, "root.1")],
     ),
-    "after composing, repair": ({**GROWN, "nodes": split(SOLVED)}, [Action(Step.REPAIR)]),
-    "what passes is not repaired": ({**GROWN, "best_passes": True}, SELECT),
-    "without an example there is nothing to repair by": ({**GROWN, "has_examples": False}, SELECT),
-    "repair goes on while it helps": ({**GROWN, "repairs": 1, "improved": True}, [Action(Step.REPAIR)]),
-    "repair stops when nothing improved": ({**GROWN, "repairs": 1}, SELECT),
-    "repair stops after its rounds": ({**GROWN, "repairs": 2, "improved": True}, SELECT),
-    "no repair rounds, no repair": ({**GROWN, "settings": Settings(repair_rounds=0)}, SELECT),
+    "what was composed and passes ends the task": ({**GROWN, **PASSING, "agreement": 2}, SELECT),
+    # the paper's order
+    "paper has no gate": ({**PASSING, "settings": PAPER, "agreement": 6}, PLAN),
+    "paper splits children too": (
+        {**PLANNED, "settings": PAPER, "nodes": split(OPEN, OPEN)},
+        [Action(Step.PLAN, "root.1")],
+    ),
+    "paper's leaves": (
+        {"settings": PAPER, "planned": frozenset([ROOT, "root.1"]), "nodes": split(OPEN)},
+        [Action(Step.LEAF, "root.1")],
+    ),
+    "paper mends its root while it fails": ({**GROWN, "settings": PAPER}, REPAIR),
+    "paper mends as often as allowed": ({**GROWN, "settings": PAPER, "repairs": {ROOT: 2}}, SELECT),
+    "paper ends when its root passes": ({**GROWN, **PASSING, "settings": PAPER}, SELECT),
 }
 
 
@@ -132,10 +163,18 @@ def test_agreement_is_asked_for_only_as_far_as_there_are_drafts() -> None:
     assert not settles(False, True, 9, Settings(drafts=1))
 
 
-def test_what_was_planned_is_not_easy_any_more() -> None:
-    passing = replace(HARD, best_passes=True, agreement=5)
-    assert is_easy(passing)
-    assert not is_easy(replace(passing, **PLANNED))
+def test_more_budget_never_makes_a_step_worth_less() -> None:
+    for near in (0.0, 0.5):
+        values = [value_of_repair(SETTINGS, near, left) for left in (0, 3, 6, 50)]
+        assert values == sorted(values)
+        assert values[0] == 0 < values[-1]
+    assert value_of_split(SETTINGS, cost_of_split(SETTINGS)) > value_of_split(SETTINGS, cost_of_split(SETTINGS) - 0.1)
+
+
+def test_a_draft_is_worth_less_the_more_of_them_failed() -> None:
+    values = [value_of_draft(SETTINGS, n, 0) for n in range(SETTINGS.most_drafts + 1)]
+    assert values == sorted(values, reverse=True)
+    assert values[-2] > values[-1] == 0
 
 
 # --- any outcome -----------------------------------------------------------------------------------------------------
@@ -160,7 +199,8 @@ class World:
         one = nodes[action.node]
         match action.step:
             case Step.DRAFT:
-                changes |= {"drafts": self.now.drafts + 1, "agreement": self.outcome(0, 1, 6)}
+                drafts = self.now.drafts + self.outcome(0, 1, 6)
+                changes |= {"rounds": self.now.rounds + 1, "drafts": drafts, "agreement": self.outcome(0, 1, 6)}
             case Step.PLAN:
                 changes["planned"] = self.now.planned | {one.id}
                 names = tuple(f"{one.id}.{i}" for i in range(1, self.outcome(0, 1, 2) + 1))
@@ -172,7 +212,8 @@ class World:
                     changes["composed"] = self.now.composed | {one.id}
                 nodes[one.id] = one.model_copy(update={"state": self.outcome(SOLVED, FAILED)})
             case Step.REPAIR:
-                changes |= {"repairs": self.now.repairs + 1, "improved": self.outcome(True, False)}
+                repairs = {ROOT: self.now.repairs.get(ROOT, 0) + 1}
+                changes |= {"repairs": repairs, "improved": self.outcome(True, False)}
         changes["best_passes"] = self.now.best_passes or self.outcome(False, False, True)
         self.now = replace(self.now, **changes)
 
@@ -181,12 +222,16 @@ class World:
 @given(st.data())
 def test_whatever_happens_the_run_ends(data: st.DataObject) -> None:
     knobs = Settings(
-        strategy=data.draw(st.sampled_from(["direct", "resample", "guided"])),
+        strategy=data.draw(st.sampled_from(get_args(Strategy))),
         max_depth=data.draw(st.integers(1, 3)),
         repair_rounds=data.draw(st.integers(0, 3)),
         drafts=data.draw(st.integers(1, 6)),
+        without=tuple(data.draw(st.sets(st.sampled_from(Part), max_size=2))),
     )
-    start = replace(HARD, settings=knobs, drafts=0, agreement=0, has_examples=data.draw(st.booleans()))
+    left = data.draw(st.sampled_from([2.0, 12.0, 100.0]))
+    start = replace(
+        HARD, settings=knobs, rounds=0, drafts=0, agreement=0, has_examples=data.draw(st.booleans()), answers_left=left
+    )
     world = World(data.draw, knobs, start)
     for _ in range(200):
         actions = next_actions(world.now)
@@ -198,8 +243,8 @@ def test_whatever_happens_the_run_ends(data: st.DataObject) -> None:
             world.take(action)
     else:
         pytest.fail("the run does not end")
-    drafts = world.taken.count(Action(Step.DRAFT))
-    assert drafts <= (64 if knobs.strategy == "resample" else 1)
+    rounds = world.taken.count(Action(Step.DRAFT))
+    assert rounds <= {"direct": 1, "paper": 1, "resample": 64, "guided": 64}[knobs.strategy]
     once = [a for a in world.taken if a.step not in (Step.REPAIR, Step.DRAFT)]
     assert len(once) == len(set(once))  # no step is taken twice
     assert world.taken.count(Action(Step.REPAIR)) <= knobs.repair_rounds

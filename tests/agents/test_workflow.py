@@ -9,6 +9,7 @@ import pytest
 from team_script import TASK, judge_by, role_of, scripted_team
 
 from leafwise.agents import Answer, AnswerStatus, Event, EventKind, RunInterrupted, Settings, asolve, solve, start
+from leafwise.agents.settings import Part
 from leafwise.runtime.contracts import Request
 from leafwise.runtime.errors import SandboxBrokenError, ScriptExhaustedError
 from leafwise.runtime.sandbox_contracts import SandboxLevel
@@ -124,7 +125,7 @@ def test_a_failing_answer_is_repaired_with_evidence_and_the_best_is_kept() -> No
         "critic": "It returns zero.",
         "repair": f"def total(xs):{GOOD}",
     }
-    answer, events, requests = run(replies, judge_by(lambda s: "x * x" in s))
+    answer, events, requests = run(replies, judge_by(lambda s: "x * x" in s), most_drafts=6)
     assert steps_of(events) == ["draft:root", "plan:root", "repair:root", "select:root"]
     assert answer.origin == "repair"
     prompt = next(r.messages[0].content for r in requests if role_of(r) == "repair")
@@ -216,3 +217,47 @@ def test_seeds_depend_on_the_place_and_not_on_the_order() -> None:
         return {r.seed for r in run({"draft": GOOD, "tester": "?"}, judge_by(lambda s: True), seed=seed)[2]}
 
     assert seeds(1) == seeds(1) != seeds(2)
+
+
+def test_paper_splits_whatever_passes_and_gives_feedback_at_the_leaves() -> None:
+    leaves = iter(["\n    return 0\n", "\n    return sum(xs)\n"])
+    replies = {
+        "draft": GOOD,
+        "tester": "[1]) == 1",
+        "generalist": lambda request, _: PLAN if "total" in request.messages[0].content.split("yet")[0] else "no code",
+        "leaf": lambda *_: next(leaves),
+        "critic": "It returns zero.",
+        "repair": "def square_of(x):\n    return x * x\n",
+        "compose": "\n    return sum_of([square_of(x) for x in xs])\n",
+    }
+    good = judge_by(lambda s: "return 0" not in s)
+    answer, events, requests = run(replies, good, strategy="paper", max_depth=1)
+    steps = steps_of(events)
+    assert steps[:2] == ["draft:root", "plan:root"]
+    assert steps[-2:] == ["compose:root", "select:root"]
+    assert [r.n for r in requests if role_of(r) in ("leaf", "compose", "repair")] == [1, 1, 1, 1]
+    assert any(role_of(r) == "critic" for r in requests), "the leaf that fails its check is criticised"
+    assert answer.status is AnswerStatus.PASSED
+
+
+@pytest.mark.parametrize(
+    ("part", "silent"), [(Part.TESTER, "tester"), (Part.CRITIC, "critic"), (Part.DECOMPOSE, "generalist")]
+)
+def test_a_part_that_is_left_out_is_never_asked(part: Part, silent: str) -> None:
+    replies: dict[str, Any] = dict.fromkeys(ROLES, BAD) | {"generalist": PLAN, "repair": f"def total(xs):{BAD}"}
+    _, _, requests = run(replies, judge_by(lambda s: False), most_drafts=6)
+    asked = {role_of(r) for r in requests}
+    assert silent in asked
+    _, _, requests = run(replies, judge_by(lambda s: False), most_drafts=6, without=(part,))
+    left_out = {role_of(r) for r in requests}
+    assert silent not in left_out
+
+
+def test_without_repair_nothing_is_repaired_and_without_consensus_nothing_is_compared() -> None:
+    replies: dict[str, Any] = dict.fromkeys(ROLES, BAD)
+    _, events, _ = run(replies, judge_by(lambda s: False), most_drafts=6, without=(Part.REPAIR,))
+    assert "repair:root" not in steps_of(events)
+    _, events, _ = run({"draft": GOOD}, judge_by(bool), without=(Part.CONSENSUS,))
+    shown = [e.data for e in events if e.kind is EventKind.CANDIDATE]
+    assert shown
+    assert not any(candidate["evidence"]["behaviour"] for candidate in shown)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leafwise.agents.contracts import AnswerStatus, Event, EventKind
-from leafwise.agents.settings import Settings, Strategy
+from leafwise.agents.settings import Settings
+from leafwise.agents.strategies import with_strategy
 from leafwise.benchmarks.contracts import Arm, Judgement, Manifest, ModelFile, Result, Sample, SuiteName
 from leafwise.benchmarks.report import Machine
 from leafwise.benchmarks.traces import trace_path, write_trace
@@ -16,9 +17,9 @@ from leafwise.runtime.sandbox_contracts import SandboxLevel, Status
 HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>{{ 7*7 }}<!--'
 
 
-def arm(name: str, strategy: Strategy, model: str = "m", temperature: float = 0.8) -> Arm:
-    settings = Settings(strategy=strategy, temperature=temperature)
-    return Arm(name=name, model=model, strategy=strategy, settings=settings, fingerprint=f"of {name}")
+def arm(name: str, strategy: str = "", model: str = "m", temperature: float = 0.8) -> Arm:
+    settings = with_strategy(Settings(temperature=temperature), strategy or name)
+    return Arm(name=name, model=model, strategy=settings.strategy, settings=settings, fingerprint=f"of {name}")
 
 
 ARMS = (arm("direct", "direct"), arm("resample", "resample"), arm("guided", "guided"))

@@ -54,6 +54,12 @@ def test_arms_are_models_times_strategies() -> None:
     grid = make(models=["a", "/x/c.gguf"], strategies=["resample", "guided"])
     assert [arm.name for arm in grid.arms] == ["a/resample", "a/guided", "c/resample", "c/guided"]
     assert [arm.matches for arm in grid.arms] == ["a/guided", None, "c/guided", None]
+    parts = make(strategies=["guided-no-gate", "resample", "guided", "paper"])
+    assert [arm.matches for arm in parts.arms] == [None, "guided", None, None]
+    assert (parts.arms[0].strategy, parts.arms[0].settings.without) == ("guided", ("gate",))
+    assert len(set(prints(parts).values())) == 4
+    alone = make(strategies=["guided-no-gate", "resample"])
+    assert alone.arms[1].matches is None, "its tokens are those of the whole team, or its own budget"
     assert make(strategies=["resample"]).arms[0].matches is None, "there is nothing to match"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import re
 import shutil
@@ -13,12 +14,18 @@ import zlib
 from pathlib import Path
 
 import pytest
-from measured_run import HOSTILE, events, sample, write_run
+from measured_run import ARMS, HOSTILE, arm, events, judged, manifest, sample, write_run
+from rich.console import Console
 
+from leafwise.agents.settings import Settings
+from leafwise.agents.strategies import STRATEGIES
 from leafwise.benchmarks.contracts import Sample
 from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.evaluation_view import score_table
 from leafwise.benchmarks.report_html import pack
+from leafwise.benchmarks.report_view import scatter
 from leafwise.benchmarks.reports import read_traces, report_run
+from leafwise.benchmarks.summary import summarize
 from leafwise.benchmarks.traces import read_trace, trace_path, write_trace
 from leafwise.runtime.cli import main
 
@@ -95,6 +102,12 @@ def test_the_command_says_what_it_made(run: Path, capsys: pytest.CaptureFixture[
     assert summary["verdicts"][0] in out
     assert f"{summary['arms'][2]['scores'][0]['passed']} of 164" in text
     assert "prompts\\_sha256 | " + "3" * 64 in text
+    assert "| guided | 164 of 164 |" in text
+    assert "| 880 | 14.7x |" in text
+    page = (run / "report.html").read_text(encoding="utf-8")
+    for knob in Settings.model_fields:
+        assert f'<th scope="row">{knob}</th>' in page, "every report prints every knob of the team"
+        assert f"| {knob} |".replace("_", "\\_") in text
 
 
 def test_an_incomplete_run_says_so_first(tmp_path: Path) -> None:
@@ -190,3 +203,26 @@ def test_a_task_opens_by_its_address(run: Path, tmp_path: Path, task: int, missi
 def test_without_a_trace_or_code_a_sample_is_packed() -> None:
     blob = pack([sample("direct", 0, solution="", raw="lone \ud800")], {})["direct", "HumanEval/0", 0]
     assert json.loads(gzip.decompress(base64.b64decode(blob)))["trace"] is None
+
+
+def test_labels_of_the_scatter_plot_do_not_cover_each_other() -> None:
+    names = ("direct", *(name for name in STRATEGIES if name.startswith("guided")))
+    arms = [arm(name) for name in names]
+    answers = [sample(a.name, i, completion_tokens=50 + place) for place, a in enumerate(arms) for i in range(4)]
+    summary = summarize(manifest(arms), answers, [judged(a, a.task_id.endswith("0")) for a in answers])
+    points = scatter(summary)["points"]
+    assert [point["name"] for point in points[:3]] == ["direct", "guided", "no-gate"]
+    assert len({point["y"] for point in points}) == 1, "all are as good"
+    heights = [point["label_y"] for point in points]
+    assert len(set(heights)) == len(heights), "side by side they would cover each other: each has a line of its own"
+    assert all(0 < height < 100 for height in heights)
+
+
+def test_the_table_of_the_terminal_has_costs_beside_direct() -> None:
+    tokens = {"direct": 10, "resample": 70, "guided": 75}
+    answers = [sample(a.name, i, completion_tokens=tokens[a.name]) for a in ARMS for i in range(4)]
+    summary = summarize(manifest(), answers, [judged(a, True) for a in answers])
+    out = io.StringIO()
+    Console(file=out, width=120).print(score_table(summary))
+    assert [line.split()[-1] for line in out.getvalue().splitlines()] == ["direct", "1.0x", "1.0x", "1.0x"]
+    assert ["7.0x" in line for line in out.getvalue().splitlines()] == [False, False, True, False]

@@ -6,9 +6,12 @@ import pytest
 from measured_run import ARMS, arm, judged, manifest, sample
 
 from leafwise.agents.contracts import AnswerStatus
+from leafwise.benchmarks.comparisons import pairs_to_compare
+from leafwise.benchmarks.contracts import Arm
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.summary import summarize
-from leafwise.benchmarks.summary_arms import busy_seconds, in_half
+from leafwise.benchmarks.summary_arms import busy_seconds, in_half, times_direct
+from leafwise.benchmarks.summary_contracts import Multiple
 from leafwise.runtime.sandbox_contracts import Status
 
 
@@ -116,3 +119,85 @@ def test_time_is_the_union_and_halves_go_by_the_last_number() -> None:
     assert busy_seconds([]) == 0
     assert [in_half("x/12", half) for half in ("all", "even", "odd")] == [True, True, False]
     assert [in_half("no number", half) for half in ("all", "even", "odd")] == [True, False, False]
+
+
+def compared(*arms: Arm) -> list[tuple[str, str, str]]:
+    return [(pair.arm, pair.other, pair.why) for pair in pairs_to_compare(arms)]
+
+
+def test_parts_are_compared_with_the_whole_and_the_paper_with_its_rivals() -> None:
+    names = ("direct", "guided-no-gate", "paper", "resample", "guided", "guided-no-critic")
+    assert compared(*map(arm, names)) == [
+        ("paper", "direct", "first"),
+        ("resample", "direct", "first"),
+        ("guided", "direct", "first"),
+        ("paper", "resample", "paper"),
+        ("guided", "paper", "paper"),
+        ("guided", "resample", "resample"),
+        ("guided-no-gate", "guided", "part"),
+        ("guided-no-critic", "guided", "part"),
+    ]
+
+
+def test_who_comes_first_changes_no_question() -> None:
+    assert compared(arm("guided-no-gate"), arm("resample"), arm("guided"), arm("paper")) == [
+        ("guided", "resample", "resample"),
+        ("paper", "resample", "paper"),
+        ("guided", "paper", "paper"),
+        ("guided-no-gate", "guided", "part"),
+    ]
+    assert compared(arm("guided-no-gate"), arm("guided-no-critic"), arm("resample")) == [
+        ("guided-no-critic", "guided-no-gate", "first"),
+        ("guided-no-gate", "resample", "resample"),
+        ("guided-no-critic", "resample", "resample"),
+    ], "without the whole they are arms like others"
+
+
+def test_models_are_compared_by_what_does_the_same() -> None:
+    arms = [arm(f"{m}/{s}", s, m) for m in ("a", "b") for s in ("guided", "guided-no-gate")]
+    assert compared(*arms) == [
+        ("a/guided-no-gate", "a/guided", "part"),
+        ("b/guided-no-gate", "b/guided", "part"),
+        ("b/guided", "a/guided", "model"),
+        ("b/guided-no-gate", "a/guided-no-gate", "model"),
+    ]
+
+
+def test_parts_have_one_sentence_together() -> None:
+    arms = [arm(name) for name in ("guided", "guided-no-gate", "guided-no-critic", "direct")]
+    passing = {"guided": 8, "guided-no-gate": 0, "guided-no-critic": 9, "direct": 3}
+    tokens = {"guided-no-gate": 100}
+    answers = [sample(a.name, i, completion_tokens=tokens.get(a.name, 50)) for a in arms for i in range(10)]
+    verdicts = [judged(a, int(a.task_id.rpartition("/")[2]) < passing[a.arm]) for a in answers]
+    summary = summarize(manifest(arms, tasks=10), answers, verdicts)
+    assert len(summary.verdicts) == 2
+    assert summary.verdicts[1] == (
+        "guided without gate -80.0 points at 2.00x its tokens; without critic +10.0 points at 1.00x its tokens."
+        " More than chance explains: gate."
+    )
+    assert [(one.name, one.without) for one in summary.arms][:2] == [("guided", ()), ("guided-no-gate", ("gate",))]
+    rest = [a for a in answers if a.arm != "guided-no-gate"]
+    assert (
+        summarize(manifest(arms, tasks=10), rest, verdicts)
+        .verdicts[1]
+        .endswith("without critic +10.0 points at 1.00x its tokens. Chance alone could explain each difference.")
+    )
+
+
+def test_costs_stand_beside_those_of_direct_on_the_same_answers() -> None:
+    arms = [arm(f"{m}/{s}", s, m) for m, s in (("a", "direct"), ("a", "guided"), ("b", "guided"))]
+    answers = [sample("a/direct", i, completion_tokens=10) for i in range(4)]
+    # the fourth task is not there yet; two at once, three seconds altogether
+    times = ((0.0, 2.0), (1.0, 3.0), (1.0, 2.0))
+    answers += [
+        sample("a/guided", i, completion_tokens=70 + i, started=100 + start, finished=100 + end)
+        for i, (start, end) in enumerate(times)
+    ]
+    answers += [sample("b/guided", 0)]
+    direct, guided, other = summarize(manifest(arms), answers, []).arms
+    assert direct.times_direct == Multiple(samples=4, tokens=1.0, seconds=1.0)
+    assert guided.times_direct == Multiple(samples=3, tokens=213 / 30, seconds=3 / 30)
+    assert other.times_direct is None
+    assert times_direct([sample("x", 0)], [sample("direct", 0, completion_tokens=0, finished=0.0)]) == Multiple(
+        samples=1, tokens=None, seconds=None
+    )

@@ -1,0 +1,143 @@
+"""A run on the terminal: how it goes, its answer, and the file that the code is written to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leafwise.runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from leafwise.agents.contracts import Answer
+    from leafwise.agents.review_cli import TerminalReview
+    from leafwise.agents.solve import Run
+    from leafwise.agents.view import View
+
+PASSED, NOT_PASSED = 0, 1
+_STOPPED = 130
+
+
+def check_out(out: Path | None, *, force: bool) -> None:
+    """Find out before the work whether its result can be written.
+
+    Raises:
+        UsageError: it can't, or it would replace something.
+    """
+    if out is None:
+        return
+    try:
+        exists, possible = out.exists(), out.parent.is_dir() and os.access(out.parent, os.W_OK)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}", "choose another name") from error
+    if exists and not out.is_file():
+        kind = "a directory" if out.is_dir() else "no regular file"
+        raise UsageError(f"cannot write {out}: it is {kind}", "choose another name; the code is on standard output too")
+    if exists and not force:
+        raise UsageError(f"{out} exists already", "choose another name, or add --force to replace it")
+    if not possible:
+        raise UsageError(f"cannot write {out}", "choose a file in a directory that exists and is writable")
+
+
+def write_out(out: Path, code: str) -> None:
+    """Write the code, whole or not at all.
+
+    Raises:
+        UsageError: it can't be written; the code is on standard output all the same.
+    """
+    from leafwise.runtime.paths import write_whole
+
+    try:
+        write_whole(out.resolve(), code.encode())  # through a link: what it points to is replaced, not the link
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}", "the code was printed above") from error
+
+
+def show(
+    run: Run,
+    out: Path | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+    console: Console,
+    review: TerminalReview | None = None,
+) -> int:
+    """Show a run as it goes and its answer in the end.
+
+    Args:
+        run: the run.
+        out: where the code is written to as well.
+        as_json: print the whole answer.
+        quiet: show no progress.
+        console: standard error.
+        review: asks where the run waits for a plan's review.
+
+    Returns:
+        The exit status.
+    """
+    from leafwise.agents.contracts import AnswerStatus
+    from leafwise.agents.errors import RunInterrupted
+    from leafwise.agents.view import open_view
+
+    try:
+        with open_view(console, quiet=quiet) as view:
+            _follow(run, view, review)
+        answer = run.result()
+    except RunInterrupted:
+        print(f"stopped; go on with: leafwise solve --resume {run.id}", file=sys.stderr)
+        return _STOPPED
+    except KeyboardInterrupt:
+        run.cancel()
+        if review is not None:
+            review.stop()
+        console.print("stopping ...", style="dim")
+        with contextlib.suppress(RunInterrupted):
+            run.result()
+        print(f"interrupted; go on with: leafwise solve --resume {run.id}", file=sys.stderr)
+        raise
+    _print_answer(answer, as_json=as_json)
+    if out is not None and answer.code:
+        write_out(out, answer.code)
+    return PASSED if answer.status is AnswerStatus.PASSED else NOT_PASSED
+
+
+def _follow(run: Run, view: View, review: TerminalReview | None) -> None:
+    from leafwise.agents.contracts import EventKind
+
+    for event in run:
+        view.feed(event)
+        if event.kind is EventKind.REVIEW and review is not None:
+            with view.paused():
+                review.ask()
+
+
+def _print_answer(answer: Answer, *, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    from leafwise.agents.statement import count
+
+    if as_json:
+        print(answer.model_dump_json(indent=2))
+    elif sys.stdout.isatty():
+        Console().print(Syntax(answer.code.rstrip("\n"), "python", theme="ansi_dark", background_color="default"))
+    else:
+        print(answer.code, end="")
+    spent = answer.spent
+    cached = 100 * spent.cached_tokens // max(1, spent.prompt_tokens)
+    style = {"passed": "green", "unchecked": "yellow", "failed": "red"}[answer.status]
+    errors = Console(stderr=True, highlight=False)
+    wrapped = errors.is_terminal  # a pipe gets whole lines
+    errors.print(answer.statement, style=style, markup=False, soft_wrap=not wrapped)
+    errors.print(
+        f"{answer.model}, {answer.strategy}: {count(answer.candidates, 'candidate')} in {count(spent.calls, 'call')}, "
+        f"{count(spent.completion_tokens, 'token')}, {spent.seconds:.1f} s, {cached} % of the prompts from the cache; "
+        f"sandbox {answer.sandbox}; run {answer.run}",
+        style="dim",
+        markup=False,
+        soft_wrap=not wrapped,
+    )

@@ -1,0 +1,63 @@
+"""Feedback into regeneration: a failing candidate with its evidence and the critic's words goes back to the coder."""
+
+from __future__ import annotations
+
+from leafwise.agents import roles
+from leafwise.agents.candidates import examine_all, tell, winner
+from leafwise.agents.contracts import Candidate, Spec
+from leafwise.agents.settings import Part, Settings
+from leafwise.agents.team import Place, Team
+from leafwise.runtime.sandbox_contracts import Check
+
+
+def samples_of(settings: Settings) -> int:
+    """Candidates per leaf, composition and repair: one in `paper`, where nobody compares."""
+    return 1 if settings.strategy == "paper" else settings.leaf_samples
+
+
+def rewrite(
+    team: Team, place: Place, spec: Spec, before: Candidate, checks: tuple[Check, ...], *, by_checks: bool = False
+) -> list[Candidate]:
+    """Have a failing candidate written again.
+
+    Args:
+        team: who works on it.
+        place: the step.
+        spec: what it should do.
+        before: the candidate.
+        checks: generated checks, to be passed as well as possible.
+        by_checks: whether failing a generated check alone is reason enough: they may be wrong.
+
+    Returns:
+        The new candidates; none if it does not fail when it is run once more.
+    """
+    failure = team.diagnose(before.source, spec, checks if by_checks else ())
+    if failure is None:
+        return []
+    wants_words = team.settings.has(Part.CRITIC)
+    words = roles.critique(team, place, spec, before.source, failure) if wants_words else ""
+    coder = roles.Coder(team, place, spec)
+    written = coder.repair(samples_of(team.settings), before.source, failure, words)
+    candidates = examine_all(team, place, spec, "repair", written, checks)
+    tell(team, place, written, candidates)
+    return candidates
+
+
+def regenerate(
+    team: Team, place: Place, spec: Spec, candidates: list[Candidate], checks: tuple[Check, ...]
+) -> list[Candidate]:
+    """`paper`'s loop at a node: tester, critic, and the code agent again, while a check fails and rounds are left.
+
+    Returns:
+        The further candidates; none for other strategies, whose nodes take the best of several instead.
+    """
+    found: list[Candidate] = []
+    for _ in range(team.settings.repair_rounds if team.settings.strategy == "paper" else 0):
+        before = winner([*candidates, *found], team.settings)
+        if before is None or team.ended_by != "done":
+            break
+        written = rewrite(team, place, spec, before, checks, by_checks=True)
+        if not written:
+            break
+        found += written
+    return found

@@ -1,0 +1,85 @@
+"""What a run knows, step by step, and what the policy may know of it."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from typing import Annotated, Any, TypedDict
+
+from leafwise.agents.candidates import agreement_of, winner
+from leafwise.agents.contracts import ROOT, Answer, Candidate, Node, Spec, Spent, Task
+from leafwise.agents.policy import Situation, Step
+from leafwise.agents.settings import Settings
+from leafwise.runtime.sandbox_contracts import Check
+
+
+def _latest(old: Spent, new: Spent) -> Spent:
+    """Concurrent steps each tell the run's totals: the largest is the latest."""
+    return Spent(**{name: max(getattr(old, name), getattr(new, name)) for name in Spent.model_fields})
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return {**old, **new}
+
+
+class State(TypedDict, total=False):
+    """What a run knows. Everything that a resumed run needs is in here; concurrent steps' updates are merged."""
+
+    task: Task
+    nodes: Annotated[dict[str, Node], _merge]
+    checks: Annotated[dict[str, tuple[Check, ...]], _merge]
+    candidates: Annotated[list[Candidate], operator.add]
+    drafted: Annotated[int, operator.add]
+    cap: int
+    tried: Annotated[int, operator.add]
+    finished: Annotated[list[str], operator.add]
+    improved: bool
+    spent: Annotated[Spent, _latest]
+    answer: Answer | None
+
+
+Update = dict[str, Any]
+
+
+def initial_state(task: Task) -> State:
+    """The state of a run that has not begun."""
+    root = Node(id=ROOT, spec=Spec(**task.model_dump(include={*Spec.model_fields})), depth=0)
+    return State(
+        task=task,
+        nodes={ROOT: root},
+        checks={},
+        candidates=[],
+        drafted=0,
+        cap=0,
+        tried=0,
+        finished=[],
+        improved=False,
+        spent=Spent(),
+        answer=None,
+    )
+
+
+def situation(state: State, settings: Settings, *, tokens_left: int, exhausted: bool) -> Situation:
+    """What the policy may know of a state."""
+    candidates, finished = state["candidates"], [step.partition(":")[::2] for step in state["finished"]]
+    leader = winner(candidates, settings)
+    drafts = [c for c in candidates if c.origin == "draft"]
+    evidence = leader.evidence if leader else None
+    total = evidence.examples_total if evidence else 0
+    return Situation(
+        settings=settings,
+        nodes=state["nodes"],
+        planned=frozenset(node for step, node in finished if step == Step.PLAN),
+        composed=frozenset(node for step, node in finished if step == Step.COMPOSE),
+        rounds=sum(step == Step.DRAFT for step, _ in finished),
+        drafts=state["drafted"],
+        passing=sum(c.evidence.passes for c in drafts),
+        best_passes=evidence is not None and evidence.passes,
+        near=evidence.examples_passed / total if evidence and total else 0.0,
+        has_examples=bool(state["task"].examples),
+        agreement=agreement_of(candidates, settings),
+        repairs=Counter(node for step, node in finished if step == Step.REPAIR),
+        improved=state["improved"],
+        answers_left=tokens_left / max(1.0, state["spent"].completion_tokens / max(1, state["tried"])),
+        exhausted=exhausted,
+    )

@@ -1,0 +1,46 @@
+"""Marginal values: the chance that a step gives the first passing candidate, per answer that it costs.
+
+All are estimates before the fact, in one unit (chance per answer of usual length), so that they can be compared. What a
+step cannot bring to its end within the budget is worth nothing: half a tree answers no question.
+"""
+
+from __future__ import annotations
+
+from leafwise.agents.settings import Part, Settings
+
+_USUAL_CHILDREN = 2.0
+"""Functions of a usual plan."""
+_REPAIR_LENGTH = 1.5
+"""Length of a repaired module, in answers: a repair writes all of it again."""
+
+
+def value_of_draft(settings: Settings, drafts: int, passing: int) -> float:
+    """Of one more draft: the rate at which drafts pass, with half a pass in two drafts known beforehand.
+
+    Zero after `most_drafts`: what that many drafts did not show, another will hardly show.
+    """
+    return (passing + 0.5) / (drafts + 2) if drafts < settings.most_drafts else 0.0
+
+
+def cost_of_split(settings: Settings) -> float:
+    """Answers that a whole pass through the tree takes: plans, leaves with their checks, compositions."""
+    leaf = settings.leaf_samples + settings.has(Part.TESTER)
+    return settings.plans + _USUAL_CHILDREN * leaf + settings.leaf_samples
+
+
+def value_of_split(settings: Settings, answers_left: float) -> float:
+    """Of splitting the task into functions."""
+    cost = cost_of_split(settings)
+    return settings.split_chance / cost if answers_left >= cost else 0.0
+
+
+def value_of_repair(settings: Settings, near: float, answers_left: float) -> float:
+    """Of a round of repair: what passes more of the examples is nearer to passing all.
+
+    Args:
+        settings: the knobs.
+        near: share of the visible examples that the candidate passes.
+        answers_left: what the budget has room for.
+    """
+    cost = settings.leaf_samples * _REPAIR_LENGTH + settings.has(Part.CRITIC)
+    return settings.repair_chance * (0.25 + 0.75 * near) / cost if answers_left >= cost else 0.0
