@@ -92,7 +92,7 @@ class Memory:
         self.path = path
 
     def store(self, function: KnownFunction) -> bool:
-        """Keep a function, unless one with the same code (names, docstrings and comments aside) is there already.
+        """Keep a function, unless one with the same code (own names, docstrings, comments aside) is there already.
 
         One that passed examples takes the place of one that only passed a model's checks.
 
@@ -174,18 +174,37 @@ def open_memory(path: str | Path, *, create: bool = True) -> Memory:
 
 
 def fingerprint(source: str, name: str) -> str:
-    """A hash of what a module does: its syntax tree without docstrings, the function's own name left open."""
+    """A hash of what a module does: its syntax tree without docstrings, the names that it gives itself left open.
+
+    Args:
+        source: a module that parses.
+        name: of the function that the others are there for.
+    """
     tree = ast.parse(source)
+    given = {name: "0"}
     for node in ast.walk(tree):
         match node:
-            case ast.Module() | ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if ast.get_docstring(node):
-                node.body = node.body[1:]
-            case ast.Name() if node.id == name:
-                node.id = ""
+            case (
+                ast.arg(arg=own)
+                | ast.Name(id=own, ctx=ast.Store())
+                | ast.FunctionDef(name=own)
+                | ast.ClassDef(name=own)
+            ):
+                given.setdefault(own, str(len(given)))
             case _:
                 pass
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            node.name = ""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=own):
+                node.id = given.get(own, own)
+            case ast.arg(arg=own):
+                node.arg = given[own]
+            case ast.FunctionDef(name=own) | ast.ClassDef(name=own):
+                node.name = given[own]
+            case _:
+                pass
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            node.body = node.body[ast.get_docstring(node) is not None :]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 

@@ -70,8 +70,11 @@ def remove(file: File, number: Number) -> int:
 
 
 def _vouched(function: KnownFunction) -> str:
-    what = "examples" if function.verified_by == "examples" else "checks that the model wrote"
-    return f"passed {len(function.checks)} {what}"
+    from leafwise.agents.statement import count
+
+    if function.verified_by == "examples":
+        return f"passed {count(len(function.checks), 'example')}"
+    return f"passed {count(len(function.checks), 'check')} that the model wrote"
 
 
 def _no_such(file: Path, number: int) -> UsageError:

@@ -76,7 +76,10 @@ def pull(name: Annotated[str, typer.Argument(help="A name from `leafwise models 
 @app.command()
 def show(
     model: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A model's name, or a .gguf file.")],
-    context: Annotated[int | None, typer.Option(min=1, max=2**31, help="Tokens of context to plan memory for.")] = None,
+    context: Annotated[
+        int | None,
+        typer.Option("--window", "--context", min=1, max=2**31, help="Tokens of context to plan memory for."),
+    ] = None,
     kv_type: Annotated[Literal["f16", "q8_0", "q4_0"], typer.Option(help="How the KV cache is stored.")] = "f16",
     as_json: _Json = False,
 ) -> None:

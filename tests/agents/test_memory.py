@@ -73,7 +73,10 @@ def test_examples_take_the_place_of_a_model_s_checks_and_not_the_other_way_round
 def test_a_recursive_function_has_one_fingerprint_under_any_name() -> None:
     first = fingerprint("def f(n):\n    return n and f(n - 1)\n", "f")
     assert first == fingerprint("def g(n):\n    '''Doc.'''\n    return n and g(n - 1)\n", "g")
+    assert first == fingerprint("def f(count):\n    return count and f(count - 1)\n", "f")
     assert first != fingerprint("def g(n):\n    return n and h(n - 1)\n", "g")
+    assert first != fingerprint("def g(n):\n    return n and g(n - 2)\n", "g")
+    assert fingerprint("def f(a, b):\n    return a - b\n", "f") != fingerprint("def f(a, b):\n    return b - a\n", "f")
 
 
 @pytest.mark.parametrize("content", [b"not a database", b"SQLite format 3\0" + b"x" * 5000, b"SQLite format 3\0"])
