@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from leafwise.agents import roles
 from leafwise.agents.contracts import Candidate, EventKind, Evidence, Origin, Spec
 from leafwise.agents.inputs import generate_inputs
+from leafwise.agents.place import Place
 from leafwise.agents.policy import settles
 from leafwise.agents.selection import agreement, best
 from leafwise.agents.settings import Part, Settings
-from leafwise.agents.team import Place, Team
+from leafwise.agents.team import Team
 from leafwise.runtime.sandbox_contracts import Check
 
 _AT_ONCE = 4

@@ -5,8 +5,9 @@ from __future__ import annotations
 from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, tell, winner
 from leafwise.agents.contracts import Candidate, Spec
+from leafwise.agents.place import Place
 from leafwise.agents.settings import Part, Settings
-from leafwise.agents.team import Place, Team
+from leafwise.agents.team import Team
 from leafwise.runtime.sandbox_contracts import Check
 
 

@@ -17,8 +17,9 @@ from leafwise.agents.contracts import Answer, Candidate, EventKind, Evidence, Sp
 from leafwise.agents.errors import MemoryFileError
 from leafwise.agents.extract import Extraction
 from leafwise.agents.memory import KnownFunction, Memory
+from leafwise.agents.place import Place
 from leafwise.agents.reading import signature_of
-from leafwise.agents.team import Place, Team
+from leafwise.agents.team import Team
 from leafwise.runtime.sandbox_contracts import Check
 
 _MOST_TRIED = 4

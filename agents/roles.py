@@ -10,13 +10,14 @@ from leafwise.agents.context import without_copies
 from leafwise.agents.contracts import Failure, Plan, Spec
 from leafwise.agents.drafting import Batch
 from leafwise.agents.extract import Extraction, extract_code
-from leafwise.agents.given import continuable, parse_code, with_given
+from leafwise.agents.given import continuable, with_given
 from leafwise.agents.inputs import literal_arguments
+from leafwise.agents.place import Place
 from leafwise.agents.plans import read_plan, stub_text
-from leafwise.agents.prompting import PromptSet
+from leafwise.agents.prompt_text import failure_text, shown_examples, task_text
 from leafwise.agents.role_settings import Role
 from leafwise.agents.settings import Part
-from leafwise.agents.team import Place, Team
+from leafwise.agents.team import Team
 from leafwise.agents.tests_file import check_of_assert
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
 from leafwise.runtime.engine import Generation
@@ -28,8 +29,6 @@ _ENDS = ("```", "\nprint(", "\nassert ", "\nif __name__", "\n# Example", "\n# Te
 _DOCSTRINGS = ('"""', "'''")
 """Where a docstring begins: see `drafting`."""
 _PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"
-_SHOWN_EXAMPLES = 4
-_LONGEST_SHOWN = 300
 _CHECK_TOKENS = 160
 _CRITIQUE_TOKENS = 96
 
@@ -86,7 +85,7 @@ class Coder:
             "leaf",
             signature=spec.signature or f"def {spec.entry_point}(*args):",
             statement=spec.statement,
-            examples=_shown(spec) if len(spec.examples) else "",
+            examples=shown_examples(spec) if len(spec.examples) else "",
             context=spec.context,
             purpose=purpose,
             name=spec.entry_point or "",
@@ -251,52 +250,3 @@ def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure
     generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=greedy, stop=("\n\n", "```"))
     completion: Completion | None = team.receive(place, "critic", generation)
     return " ".join(completion.samples[0].text.split()) if completion else ""
-
-
-# --- what they share -------------------------------------------------------------------------------------------------
-
-
-def task_text(prompts: PromptSet, spec: Spec) -> str:
-    """The task, as every prompt about it begins: what they share is computed once, and found in the engine's cache."""
-    return prompts.render(
-        "task",
-        statement=spec.statement,
-        is_code=parse_code(spec.statement) is not None,
-        examples=_shown(spec),
-        imports=", ".join(spec.allow_imports),
-        context=spec.context,
-    )
-
-
-def failure_text(failure: Failure) -> str:
-    """The evidence, in the words of the repair prompt."""
-    where = f" (raised at line {failure.line})" if failure.line else ""
-    code, expected = shorten(failure.code), shorten(failure.expected)
-    text = f"It fails at `{code}`: expected {expected}, got {failure.observed}{where}."
-    if not failure.trace:
-        return text
-    return f"{text}\nThe last lines that ran, with the values they gave:\n\n{_FENCE}{failure.trace}\n```"
-
-
-def shorten(text: str) -> str:
-    """A long text with its middle left out, and marked."""
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 20]} ... {text[-15:]}"
-
-
-def _shown(spec: Spec) -> str:
-    """Examples that the statement does not contain already, as a tests file would have them."""
-    hidden = [e for e in spec.examples if e.code not in spec.statement]
-    texts = [_shown_example(example, spec.setup) for example in hidden]
-    return "\n".join([text for text in texts if len(text) <= 4 * _LONGEST_SHOWN][:_SHOWN_EXAMPLES])
-
-
-def _shown_example(example: Check, setup: str) -> str:
-    if example.expected is not None:
-        return f"assert {example.code} == {example.expected}"
-    if example.raises is not None:
-        return f"{example.code}  # raises {example.raises}"
-    for node in ast.parse(setup).body:
-        # a call of a test function says nothing: its body does
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and example.code.startswith(f"{node.name}("):
-            return ast.unparse(node)
-    return example.code

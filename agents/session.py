@@ -16,11 +16,12 @@ from leafwise.agents.engines import Model, models_of, opened
 from leafwise.agents.errors import RunError, RunInterrupted
 from leafwise.agents.memory import Memory
 from leafwise.agents.memory_use import Library, with_origin
+from leafwise.agents.place import Place
 from leafwise.agents.review import Review
 from leafwise.agents.role_settings import Role
 from leafwise.agents.runs import StoredRun, TraceWriter
 from leafwise.agents.settings import Settings
-from leafwise.agents.team import Place, Team
+from leafwise.agents.team import Team
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import LeafwiseError

@@ -25,13 +25,14 @@ from leafwise.agents.drafting import Pace, draft_batches, next_pace
 from leafwise.agents.extract import Extraction
 from leafwise.agents.feedback import regenerate, rewrite, samples_of
 from leafwise.agents.memory_use import keep, remembered
+from leafwise.agents.place import Place
 from leafwise.agents.plans import assemble, implied_stubs
 from leafwise.agents.policy import Step
 from leafwise.agents.selection import rank
 from leafwise.agents.settings import Part, Settings
 from leafwise.agents.state import State
 from leafwise.agents.statement import describe
-from leafwise.agents.team import Place, Team
+from leafwise.agents.team import Team
 
 Update = dict[str, Any]
 

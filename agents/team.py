@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from leafwise.agents.checking import LIMITS, examine
-from leafwise.agents.contracts import ROOT, EndedBy, Event, EventKind, Evidence, Failure, Spec, Spent
+from leafwise.agents.contracts import EndedBy, Event, EventKind, Evidence, Failure, Spec, Spent
 from leafwise.agents.diagnosis import diagnose
 from leafwise.agents.errors import RunInterrupted
+from leafwise.agents.place import Place
 from leafwise.agents.prompting import PromptSet
 from leafwise.agents.role_settings import Role, role_of
 from leafwise.agents.settings import Settings
@@ -28,16 +29,6 @@ if TYPE_CHECKING:
 
 _SHORTEST = 16
 """Tokens below which an answer is not worth asking for."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in the workflow something happens: for events, and for seeds that do not depend on the order of threads."""
-
-    step: str
-    """For example `leaf:root.1`."""
-    node: str = ROOT
-    """For example `root.1`."""
 
 
 @dataclass

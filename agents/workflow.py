@@ -27,11 +27,12 @@ from pydantic import BaseModel
 from leafwise.agents import contracts as agents_contracts
 from leafwise.agents.contracts import Answer, EventKind, Node, Spec, Task
 from leafwise.agents.errors import RunError
+from leafwise.agents.place import Place
 from leafwise.agents.policy import Step, next_actions
 from leafwise.agents.review import ProposedPlan, Review, split
 from leafwise.agents.state import State, initial_state, situation
 from leafwise.agents.steps import STEPS, Update
-from leafwise.agents.team import Place, Team
+from leafwise.agents.team import Team
 from leafwise.runtime import contracts as runtime_contracts
 
 _THREAD = "run"

@@ -8,7 +8,7 @@ import pytest
 
 from leafwise.agents.contracts import Failure, Spec
 from leafwise.agents.diagnosis import diagnose, trace_text
-from leafwise.agents.roles import failure_text
+from leafwise.agents.prompt_text import failure_text
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
 from leafwise.runtime.sandbox_contracts import Check, TraceLine
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from leafwise.agents.contracts import Failure, Spec
 from leafwise.agents.given import parse_code
-from leafwise.agents.roles import failure_text, read_checks
+from leafwise.agents.prompt_text import failure_text
+from leafwise.agents.roles import read_checks
 from leafwise.runtime.sandbox_contracts import Check
 
 ADD = Spec(statement="Add.", entry_point="add", examples=(Check(code="add(2, 3)", expected="5"),))
