@@ -13,7 +13,7 @@ nothing. Where most answers begin so, the next rounds let them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from leafwise.agents.settings import Settings
@@ -66,18 +66,23 @@ def draft_batches(settings: Settings, rounds: int, pace: Pace, tokens_left: int)
             rest = Batch("fence", (n - 1) // 2, whole), Batch("signature", n // 2, whole)
             return tuple(batch for batch in (head, *rest) if batch.n)
         case "guided":
-            return _round(settings, head if greedy else None, pace)
+            return _round(settings, head if greedy else None, pace, tokens_left)
 
 
-def _round(settings: Settings, head: Batch | None, pace: Pace) -> tuple[Batch, ...]:
-    """A round of `guided`.
+def _round(settings: Settings, head: Batch | None, pace: Pace, tokens_left: int) -> tuple[Batch, ...]:
+    """A round of `guided`: as many answers as the budget has room for, each with its whole limit.
 
-    The greedy answer is `direct`'s: cut short, it could lose what one plain question would have found. One answer may
-    begin with imports; it has to write the `def` line as well, so it may be longer.
+    The greedy answer is `direct`'s: cut short, it could lose what one plain question would have found, so it may have
+    half of the budget. In a full round one answer may begin with imports; it has to write the `def` line as well, so
+    it may be longer.
     """
-    n = settings.drafts - (head is not None)
-    fence = Batch("fence", 1 if n > 1 else 0, min(2 * pace.cap, settings.answer_tokens))
+    room = tokens_left // 2 if head else tokens_left
+    full = settings.drafts - (head is not None)
+    n = max(0 if head else 1, min(full, room // pace.cap))
+    fence = Batch("fence", int(n == full > 1), min(2 * pace.cap, settings.answer_tokens))
     bare = Batch("signature", n - fence.n, pace.cap, bare=pace.bare)
+    if head:
+        head = replace(head, max_tokens=min(head.max_tokens, tokens_left - n * pace.cap))
     return tuple(batch for batch in (head, bare, fence) if batch is not None and batch.n)
 
 

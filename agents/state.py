@@ -82,6 +82,11 @@ def situation(state: State, settings: Settings, *, tokens_left: int, exhausted: 
         agreement=agreement_of(candidates, settings),
         repairs=Counter(node for step, node in finished if step == Step.REPAIR),
         improved=state["improved"],
-        answers_left=tokens_left / max(1.0, state["spent"].completion_tokens / max(1, state["tried"])),
+        answers_left=tokens_left / _usual_answer(state, settings),
         exhausted=exhausted,
     )
+
+
+def _usual_answer(state: State, settings: Settings) -> float:
+    """Tokens of a usual answer: what they were so far, but no less than a function of a tree is allowed at first."""
+    return max(settings.first_answer_tokens, state["spent"].completion_tokens / max(1, state["tried"]))

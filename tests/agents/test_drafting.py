@@ -15,8 +15,8 @@ def of(strategy: Strategy, **changes: object) -> Settings:
 
 def test_one_answer_is_greedy_and_whole() -> None:
     for strategy in ("direct", "paper"):
-        assert draft_batches(of(strategy), 0, PACE, 1000) == (Batch("signature", 1, 384, greedy=True),)  # type: ignore[arg-type]
-        assert draft_batches(of(strategy, greedy_draft=False), 0, PACE, 1000)[0].greedy is False  # type: ignore[arg-type]
+        assert draft_batches(of(strategy), 0, PACE, 1000) == (Batch("signature", 1, 384, greedy=True),)
+        assert draft_batches(of(strategy, greedy_draft=False), 0, PACE, 1000)[0].greedy is False
 
 
 def test_resample_asks_for_as_many_as_cannot_outrun_the_budget() -> None:
@@ -29,17 +29,27 @@ def test_resample_asks_for_as_many_as_cannot_outrun_the_budget() -> None:
 
 
 def test_guided_begins_short_and_has_one_greedy_answer_in_the_first_round_only() -> None:
-    assert draft_batches(GUIDED, 0, Pace(96), 1000) == (
+    assert draft_batches(GUIDED, 0, Pace(96), 12_000) == (
         Batch("signature", 1, 384, greedy=True),
         Batch("signature", 4, 96, bare=True),
         Batch("fence", 1, 192),
     )
-    assert draft_batches(GUIDED, 1, Pace(384, bare=False), 1000) == (
+    assert draft_batches(GUIDED, 1, Pace(384, bare=False), 12_000) == (
         Batch("signature", 5, 384),
         Batch("fence", 1, 384),
     )
     assert draft_batches(of("guided", drafts=1), 0, PACE, 1000) == (Batch("signature", 1, 384, greedy=True),)
     assert draft_batches(of("guided", drafts=1), 1, PACE, 1000) == (Batch("signature", 1, 96, bare=True),)
+
+
+def test_a_small_budget_has_fewer_answers_and_not_shorter_ones() -> None:
+    assert draft_batches(GUIDED, 0, Pace(64), 500) == (
+        Batch("signature", 1, 500 - 3 * 64, greedy=True),
+        Batch("signature", 3, 64, bare=True),
+    )
+    assert draft_batches(GUIDED, 1, Pace(64), 150) == (Batch("signature", 2, 64, bare=True),)
+    assert draft_batches(GUIDED, 1, Pace(64), 20) == (Batch("signature", 1, 64, bare=True),), "cut by the budget itself"
+    assert draft_batches(GUIDED, 0, Pace(64), 40) == (Batch("signature", 1, 40, greedy=True),)
 
 
 def test_the_limit_doubles_only_where_it_cut_most_answers() -> None:
