@@ -15,14 +15,12 @@ from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.report_cli import refuse_missing_folder
 
 if TYPE_CHECKING:
-    from leafwise.benchmarks.contracts import ProblemSet
     from leafwise.benchmarks.recorded import Recorded
     from leafwise.benchmarks.select_bench import SelectReport
     from leafwise.benchmarks.select_outcomes import Outcomes
     from leafwise.benchmarks.select_scores import Row
 
 _STDOUT = Path("-")
-_NUMBERED = "first tasks of the file to take"
 
 
 def select(
@@ -61,7 +59,6 @@ def select(
     options = SelectOptions(samples=samples, checks=checks, examples=shown, curve=curve, seed=seed)
     at_once = workers or len(os.sched_getaffinity(0))
     with _outcomes(keep) as outcomes, open_sandbox(scoring_level(level), workers=at_once) as sandbox:
-        _check(problems, chosen, sandbox)
         pools = read_pools(problems, chosen, options)
         with _progress(2 * modules_of(pools)) as advance:
             tried = run_pools(pools, options, sandbox, outcomes, at_once, advance)
@@ -100,16 +97,13 @@ def _chosen(recorded: Sequence[Recorded], tasks: str, half: str, limit: int) -> 
         if not any(_is_named(one.task_id, name) for one in found):
             raise BenchmarkError(f"there is no task {name!r} among them", f"for example --tasks {recorded[0].task_id}")
     found = [one for one in found if not wanted or any(_is_named(one.task_id, name) for name in wanted)]
+    if not found:
+        raise BenchmarkError("there is no task to measure", "choose others with --tasks or --half")
     return found[:limit] if limit else found
 
 
 def _is_named(task_id: str, name: str) -> bool:
     return name in (task_id, task_id.rpartition("/")[2])
-
-
-def _check(problems: ProblemSet, chosen: Sequence[Recorded], sandbox: object) -> None:
-    if not chosen:
-        raise BenchmarkError("there is no task to measure", "choose others with --tasks, --half or --limit")
 
 
 @contextmanager

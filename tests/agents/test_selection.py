@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leafwise.agents.checking import UNTRIED
+from leafwise.agents.consensus import cluster_sizes, expected_agreements, trusted_checks
 from leafwise.agents.contracts import Candidate, Evidence
-from leafwise.agents.selection import agreement, best, cluster_sizes, rank
+from leafwise.agents.selection import agreement, best, rank
 from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 FAILS = ("raises NameError", "no answer")
@@ -51,10 +54,72 @@ def test_order_of_the_evidence(better: Candidate, worse: Candidate) -> None:
     assert rank([worse, better]) == rank([better, worse]) == [better, worse]
 
 
-def test_agreement_outranks_generated_checks() -> None:
-    alone = candidate("a", behaviour=("returns 1",), checks_passed=4)
-    pair = [candidate(s, behaviour=("returns 2",)) for s in "bc"]
-    assert rank([alone, *pair]) == [*pair, alone]
+def test_agreement_of_many_outranks_generated_checks() -> None:
+    alone = candidate("a", behaviour=("returns 1",), check_results=(True, True))
+    three = [candidate(s, behaviour=("returns 2",), check_results=(False, False)) for s in "bcd"]
+    assert rank([alone, *three]) == [*three, alone]
+
+
+def test_checks_that_candidates_agree_with_decide_between_like_support() -> None:
+    failing = [candidate(s, behaviour=("returns 1",), check_results=(False, True)) for s in "ab"]
+    passing = [candidate(s, behaviour=("returns 2",), check_results=(True, True)) for s in "cd"]
+    assert rank([*failing, *passing]) == [*passing, *failing]
+    assert rank([*failing, *passing], checks=False) == [*failing, *passing]
+
+
+def test_without_consensus_only_checks_and_examples_count() -> None:
+    pair = [candidate(s, behaviour=("returns 2",), check_results=(False,)) for s in "bc"]
+    alone = candidate("a", behaviour=("returns 1",), check_results=(True,))
+    assert rank([*pair, alone], consensus=False) == [alone, *pair]
+    assert rank([*pair, alone], consensus=False, checks=False) == [*pair, alone]
+
+
+AGREEMENTS = {
+    "all alike": ([("returns 1", "returns 2")] * 3, [3, 3, 3]),
+    "the mean over inputs": ([("returns 1", "returns 2"), ("returns 1", "returns 3")], [1.5, 1.5]),
+    "one strange input does not tear a group apart": (
+        [("returns 1", "returns 2", "returns 3"), ("returns 1", "returns 2", "returns 4"), ("returns 0",) * 3],
+        [5 / 3, 5 / 3, 1],
+    ),
+    "inputs on which most fail say nothing": (
+        [("returns 1", "raises KeyError"), ("returns 1", "raises KeyError"), ("returns 1", "returns 5")],
+        [3, 3, 3],
+    ),
+    "exceptions count as behaviour": (
+        [("returns 1", "raises KeyError"), ("returns 1", "returns 4"), ("returns 1", "returns 5")],
+        [2, 2, 2],
+    ),
+    "what was not tried counts neither for nor against": (
+        [
+            ("returns 1", "no answer", UNTRIED),
+            ("returns 1", "returns 2", "returns 3"),
+            ("returns 1", "returns 2", "returns 3"),
+        ],
+        [2, 7 / 3, 7 / 3],
+    ),
+    "failing everywhere is no agreement": ([FAILS, FAILS, ("returns 1", "returns 1")], [0, 0, 1]),
+    "other inputs cannot be compared": ([("returns 1",), ("returns 1", "returns 2")], [1, 1]),
+}
+
+
+@pytest.mark.parametrize(("behaviours", "expected"), AGREEMENTS.values(), ids=AGREEMENTS)
+def test_expected_agreement(behaviours: list[tuple[str, ...]], expected: list[float]) -> None:
+    candidates = [candidate(str(i), behaviour=b) for i, b in enumerate(behaviours)]
+    assert expected_agreements(candidates) == pytest.approx(expected)
+
+
+def test_what_fails_visible_examples_has_no_vote() -> None:
+    wrong = [candidate(s, behaviour=("returns 1",), examples_passed=1) for s in "abc"]
+    right = [candidate(s, behaviour=(b,), examples_passed=2) for s, b in (("d", "returns 1"), ("e", "returns 2"))]
+    assert expected_agreements([*wrong, *right]) == [1, 1, 1, 1, 1]
+
+
+def test_a_check_weighs_what_candidates_pass_it() -> None:
+    results = [(True, True, False), (True, False, False), (True, False, False)]
+    candidates = [candidate(str(i), behaviour=("returns 1",), check_results=r) for i, r in enumerate(results)]
+    assert trusted_checks(candidates) == [1.0, 0.75, 0.75]
+    assert trusted_checks([candidate("a")]) == [0.0]
+    assert trusted_checks([*candidates, candidate("b", check_results=(True,))])[-1] == 0.0
 
 
 def test_best_and_its_agreement() -> None:
@@ -74,7 +139,7 @@ CANDIDATES = st.builds(
     logprob=st.one_of(st.none(), st.floats(-9, 0)),
     loads=st.booleans(),
     examples_passed=st.integers(0, 4),
-    checks_passed=st.integers(0, 3),
+    check_results=st.sampled_from([(), (True, False), (False, True), (True, True)]),
     behaviour=st.sampled_from([(), ("returns 1",), ("returns 2",), ("raises ValueError",)]),
 )
 many = given(st.lists(CANDIDATES, max_size=6))
@@ -91,19 +156,27 @@ def test_more_examples_always_outrank(candidates: list[Candidate]) -> None:
 @settings(max_examples=150, deadline=None)
 @many
 def test_generated_checks_never_veto(candidates: list[Candidate]) -> None:
-    """What generated checks say may only reorder candidates that are equal in everything before."""
+    """They never reach over a visible example, and at most double what agreement says."""
+    agreements = {id(c): a for c, a in zip(candidates, expected_agreements(candidates), strict=True)}
+    ranked = rank(candidates)
+    for better, worse in itertools.pairwise(ranked):
+        same = better.evidence.loads, better.evidence.examples_passed
+        if same == (worse.evidence.loads, worse.evidence.examples_passed):
+            assert 2 * agreements[id(better)] >= agreements[id(worse)] - 1e-6
+        else:
+            assert same > (worse.evidence.loads, worse.evidence.examples_passed)
 
-    def unchecked(c: Candidate) -> Candidate:
-        return c.model_copy(update={"evidence": c.evidence.model_copy(update={"checks_passed": 0})})
 
-    sizes = {id(c): size for c, size in zip(candidates, cluster_sizes(candidates), strict=True)}
-    plain = [unchecked(c) for c in candidates]
-    sizes |= {id(c): size for c, size in zip(plain, cluster_sizes(plain), strict=True)}
+@settings(max_examples=150, deadline=None)
+@many
+def test_the_order_they_came_in_decides_only_between_equals(candidates: list[Candidate]) -> None:
+    def visible(c: Candidate) -> tuple[Any, ...]:
+        return c.evidence, c.cut, c.logprob, c.source
 
-    def visible(c: Candidate) -> tuple[bool, int, int]:
-        return c.evidence.loads, c.evidence.examples_passed, sizes[id(c)]
-
-    assert [visible(c) for c in rank(candidates)] == [visible(c) for c in rank(plain)]
+    winners = {visible(best(order)) for order in (candidates, candidates[::-1]) if order}  # type: ignore[arg-type]
+    if len(winners) > 1:
+        ranked = rank(candidates)
+        assert rank(ranked[::-1])[0] != ranked[0]  # two that only their places tell apart
 
 
 @settings(max_examples=100, deadline=None)
