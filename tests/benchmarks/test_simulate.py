@@ -134,7 +134,7 @@ def test_other_names_are_refused(name: str, words: str) -> None:
 
 def _outcome(arm: str, right: int, of: int = 8) -> ArmOutcome:
     ids = [f"{'A' if i % 2 else 'B'}/{i}" for i in range(of)]
-    passed = {task: (i < right,) for i, task in enumerate(ids)}
+    passed: dict[str, tuple[bool, ...]] = {task: (i < right,) for i, task in enumerate(ids)}
     return ArmOutcome(arm=arm, passed=passed, tokens=dict.fromkeys(ids, (9,)), answers=2.0)
 
 
