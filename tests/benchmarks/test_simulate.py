@@ -134,7 +134,7 @@ def test_other_names_are_refused(name: str, words: str) -> None:
 
 def _outcome(arm: str, right: int, of: int = 8) -> ArmOutcome:
     ids = [f"{'A' if i % 2 else 'B'}/{i}" for i in range(of)]
-    passed = {task: (i < right,) for i, task in enumerate(ids)}
+    passed: dict[str, tuple[bool, ...]] = {task: (i < right,) for i, task in enumerate(ids)}
     return ArmOutcome(arm=arm, passed=passed, tokens=dict.fromkeys(ids, (9,)), answers=2.0)
 
 
@@ -173,8 +173,8 @@ def test_the_map_shows_every_cell_and_says_where_it_loses(tmp_path: Path) -> Non
     ]
     told = write_map(cells, ["guided"], STUDY, tmp_path)
     assert len(told) == 6
-    assert f"worse in {2 * len(QS)}" in told[0]
-    assert told[1].startswith("  mean gain in points at p 0.1: -25.0, 0.2: -25.0, 0.3: +50.0")
+    assert f"worse in {2 * len(QS)}" in told[3]
+    assert told[4].startswith("  mean gain in points at p 0.1: -25.0, 0.2: -25.0, 0.3: +25.0")
     svg = ElementTree.fromstring((tmp_path / "map.svg").read_text())
     titles = [node.text or "" for node in svg.iter("{http://www.w3.org/2000/svg}title")]
     assert sum("points (" in title for title in titles) == 2 * len(PS) * len(QS)
