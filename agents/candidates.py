@@ -65,7 +65,7 @@ def _inputs(spec: Spec, settings: Settings) -> tuple[str, ...]:
 
 def winner(candidates: Sequence[Candidate], settings: Settings) -> Candidate | None:
     """The best candidate as the strategy chooses: without consensus by examples and checks only."""
-    return best(candidates, consensus=_compares(settings))
+    return best(candidates, consensus=_compares(settings), checks=settings.has(Part.TESTER))
 
 
 def agreement_of(candidates: Sequence[Candidate], settings: Settings) -> int:

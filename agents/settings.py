@@ -75,7 +75,7 @@ class Settings(Contract):
     """Rounds of critique and repair; they end early when nothing improves."""
     generated_checks: int = Field(default=4, ge=0, le=32)
     """Checks kept of what the tester writes, per node."""
-    inputs: int = Field(default=16, ge=0, le=256)
+    inputs: int = Field(default=64, ge=0, le=256)
     """Generated inputs on which candidates are compared, per node."""
     temperature: float = Field(default=0.8, ge=0.0, le=5.0)
     """Of every sample but the greedy draft."""

@@ -91,16 +91,20 @@ def plan(state: State, team: Team, place: Place) -> Update:
 
 
 def leaf(state: State, team: Team, place: Place) -> Update:
-    """One function of the plan: k candidates and the tester's checks, run, and the consensus taken."""
+    """One function of the plan: k candidates and the tester's checks, run, and the consensus taken.
+
+    The examples in a stub were written by a model: they are checks like the tester's, evidence and never a veto.
+    """
     node = state["nodes"][place.node]
+    spec = node.spec.model_copy(update={"examples": ()})
     tester = roles.ask_tester(team, place, node.spec)
     written = roles.Coder(team, place, node.spec).leaf(samples_of(team.settings), _purpose(state["task"]))
-    checks = roles.receive_checks(team, place, node.spec, tester)
-    candidates = examine_all(team, place, node.spec, "leaf", written, checks)
+    checks = (*node.spec.examples, *roles.receive_checks(team, place, node.spec, tester))
+    candidates = examine_all(team, place, spec, "leaf", written, checks)
     tell(team, place, written, candidates)
-    candidates += regenerate(team, place, node.spec, candidates, checks)
-    candidates += remembered(team, place, node.spec, checks)
-    keep(team, place, node.spec, winner(candidates, team.settings), checks)
+    candidates += regenerate(team, place, spec, candidates, checks)
+    candidates += remembered(team, place, spec, checks)
+    keep(team, place, spec, winner(candidates, team.settings), checks)
     return {
         "nodes": {node.id: _decided(node, winner(candidates, team.settings))},
         "checks": {node.id: checks},
