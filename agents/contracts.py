@@ -66,6 +66,10 @@ class Task(Spec):
     context_roots: tuple[ContextRoot, ...] = ()
     """Modules of the user's that the code and its examples may import."""
 
+    def spec(self) -> Spec:
+        """What the root of the problem tree has to do."""
+        return Spec(**self.model_dump(include={*Spec.model_fields}))
+
 
 # --- the problem tree ------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Annotated, Any, TypedDict
 
 from leafwise.agents.candidates import agreement_of, winner
-from leafwise.agents.contracts import ROOT, Answer, Candidate, Node, Spec, Spent, Task
+from leafwise.agents.contracts import ROOT, Answer, Candidate, Node, Spent, Task
 from leafwise.agents.policy import Situation, Step
 from leafwise.agents.settings import Settings
 from leafwise.runtime.sandbox_contracts import Check
@@ -44,7 +44,7 @@ Update = dict[str, Any]
 
 def initial_state(task: Task) -> State:
     """The state of a run that has not begun."""
-    root = Node(id=ROOT, spec=Spec(**task.model_dump(include={*Spec.model_fields})), depth=0)
+    root = Node(id=ROOT, spec=task.spec(), depth=0)
     return State(
         task=task,
         nodes={ROOT: root},

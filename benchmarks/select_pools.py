@@ -101,7 +101,7 @@ def read_pool(problem: Problem, recorded: Recorded, solutions: int, checks: int)
         solutions: most solutions to read, from the first on.
         checks: most check texts to read, from the first on.
     """
-    spec = Spec(**task_of(problem).model_dump())
+    spec = task_of(problem).spec()
     shown = tuple(example.model_copy(update={"code": plain_call(example.code)}) for example in spec.examples)
     spec = spec.model_copy(update={"examples": shown})
     unseen = spec.model_copy(update={"examples": ()})

@@ -228,7 +228,7 @@ def test_each_of_several_plans_is_asked_about_once_however_often_the_run_ends() 
 
 
 def proposed(*stubs: Spec) -> ProposedPlan:
-    root = Node(id="root", spec=Spec(**read_inputs(TASK).model_dump()), depth=0)
+    root = Node(id="root", spec=read_inputs(TASK).spec(), depth=0)
     return ProposedPlan(node=root, stubs=stubs, nodes={"root": root})
 
 

@@ -64,7 +64,9 @@ def test_an_interrupted_run_goes_on_without_repeating_a_finished_step(tmp_path: 
         "repair": f"def total(xs):{GOOD}",
     }
     sandbox = judge_by(lambda s: "x * x" in s)
-    run = start(TASK, model=scripted_team(replies), sandbox=sandbox, store=True, settings=Settings(seed=5))
+    run = start(
+        TASK, model=scripted_team(replies), sandbox=sandbox, store=True, settings=Settings(seed=5, most_drafts=8)
+    )
     with pytest.raises(RunInterrupted):
         run.result(timeout=30)
     replies["generalist"] = "?"
