@@ -86,10 +86,11 @@ def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver, review: Revie
             _tell_node(team, "resume", node)
         # LangGraph gives the stored results of an interrupted round of steps once more: they were told already
         replayed = [n for t in stored.tasks for n in (t.result or {}).get("finished", ())]
+        told = Counter(stored.values.get("finished", ()))
         inputs: Any = None if begun else initial_state(task)
         while True:
             for update in graph.stream(inputs, config, stream_mode="updates", durability="sync"):
-                _tell_finished(update, team, replayed)
+                _tell_finished(update, team, replayed, told)
             inputs = _ask(graph.get_state(config), team, review)
             if inputs is None:
                 break
@@ -125,7 +126,7 @@ def _worker(step: Step, team: Team, *, held: bool) -> Any:
     def work(sent: _Sent) -> Update:
         name = f"{step}:{sent['node']}"
         earlier = sent["state"]["finished"].count(name)
-        place = Place(f"{name}#{earlier + 1}" if earlier else name, sent["node"])
+        place = Place(_numbered(name, earlier + 1), sent["node"])
         team.emit(EventKind.STEP_STARTED, place)
         update = STEPS[step](sent["state"], team, place)
         if held:
@@ -182,18 +183,25 @@ def _ask(stopped: Any, team: Team, review: Review | None) -> Any:
     return Command(resume=stubs)
 
 
-def _tell_finished(update: dict[str, Update | None], team: Team, replayed: list[str]) -> None:
+def _tell_finished(update: dict[str, Update | None], team: Team, replayed: list[str], told: Counter[str]) -> None:
     """Tell of finished steps only once their results are stored: a resumed run does not repeat what was told."""
     for step, changes in update.items():
         if step == "__interrupt__":
             continue
         for name in (changes or {}).get("finished", ()):
+            told[name] += 1
             if name in replayed:
                 replayed.remove(name)
                 continue
+            where = _numbered(name, told[name])
             for node in (changes or {}).get("nodes", {}).values():
-                _tell_node(team, name, node)
-            team.emit(EventKind.STEP_FINISHED, Place(name, name.partition(":")[2]), str(step))
+                _tell_node(team, where, node)
+            team.emit(EventKind.STEP_FINISHED, Place(where, name.partition(":")[2]), str(step))
+
+
+def _numbered(step: str, time: int) -> str:
+    """A step's name in events; from its second time on with the number."""
+    return f"{step}#{time}" if time > 1 else step
 
 
 def _tell_node(team: Team, step: str, node: Node) -> None:
