@@ -17,11 +17,19 @@ TASK = render(
     is_code=True,
     examples="assert f(1) == 2",
     imports="",
+    context="",
 )
 TRACED = "It fails at `f(1)`.\nThe last lines that ran:\n\n```python\nreturn x  # x = 1\n```"
 PROMPTS: dict[str, dict[str, str | int]] = {
     "draft": {"task": TASK},
-    "leaf": {"signature": "def g(a):", "statement": "Twice a.", "examples": "", "purpose": "To sum.", "name": "g"},
+    "leaf": {
+        "signature": "def g(a):",
+        "statement": "Twice a.",
+        "examples": "",
+        "purpose": "To sum.",
+        "name": "g",
+        "context": "",
+    },
     "compose": {"task": TASK, "helpers": 'def g(a):\n    """Twice a."""\n    ...', "name": "f"},
     "plan": {"task": TASK, "name": "f", "breadth": 4},
     "tests": {"task": TASK, "count": 4, "name": "f"},

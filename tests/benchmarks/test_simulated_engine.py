@@ -18,7 +18,7 @@ from leafwise.runtime.errors import EngineClosedError
 
 FENCE = "```python\n"
 ROOT_TEXT = "def even_squares(xs: list[int]) -> int:\n    return sum((square(x) for x in xs if is_even(x)))"
-WORDS = render("task", statement="Sum even squares.", is_code=False, examples="", imports="")
+WORDS = render("task", statement="Sum even squares.", is_code=False, examples="", imports="", context="")
 
 
 def _function(name: str, source: str, wrong: list[str], values: list[str], needs: tuple[str, ...] = ()) -> object:
@@ -131,7 +131,15 @@ def test_greedy_takes_the_most_likely_version() -> None:
 
 
 def test_a_leaf_is_one_function_and_a_composition_leaves_out_what_is_offered() -> None:
-    leaf = render("leaf", signature="def square(n):", statement="Square.", examples="", purpose="Sum.", name="square")
+    leaf = render(
+        "leaf",
+        signature="def square(n):",
+        statement="Square.",
+        context="",
+        examples="",
+        purpose="Sum.",
+        name="square",
+    )
     assert _texts(_ask(_engine(), leaf)[0].text).keys() == {"square"}
     compose = render("compose", task=WORDS, helpers='def square(n):\n    """It."""\n    ...', name="even_squares")
     assert _texts(_ask(_engine(), compose)[0].text).keys() == {"even_squares", "is_even"}
