@@ -171,6 +171,7 @@ def test_ctrl_c_leaves_a_run_to_resume_and_no_process(tmp_path: Path) -> None:
         ([ADD, "--out", "/dev/null", "--force"], "no regular file"),
         ([ADD, "--trace", "no/such/folder/x"], "cannot write the trace"),
         (["--resume", "nothing"], "there is no run"),
+        ([ADD, "--strategy", "magic"], "no strategy magic"),
         ([ADD, "--resume", "last"], "TASK cannot be given"),
         (["--resume", "last", "--max-tokens", "99"], "--max-tokens cannot be given"),
         ([ADD, "--out", "x" * 300], "cannot write"),
@@ -182,7 +183,7 @@ def test_bad_input_is_one_line_with_a_hint(arguments: list[str], words: str, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["--strategy", "magic"], ["--max-tokens", "0"], ["--seed", "-1"], ["--nothing"]])
+@pytest.mark.parametrize("arguments", [["--max-tokens", "0"], ["--seed", "-1"], ["--nothing"]])
 def test_wrong_options_have_status_2_and_no_traceback(arguments: list[str]) -> None:
     done = leafwise("solve", ADD, *arguments)
     assert done.returncode == 2
