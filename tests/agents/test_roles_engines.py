@@ -167,7 +167,8 @@ def test_two_roles_with_two_real_engines(tmp_path: Path, model_path: Path) -> No
     (tmp_path / "strong.gguf").symlink_to(model_path)
     shutil.copyfile(model_path, tmp_path / "other.gguf")
     (tmp_path / "team.toml").write_text(
-        '[team]\nseed = 7\nstrategy = "paper"\nmax_depth = 1\nmax_tokens = 5000\n[roles.tester]\nmodel = "other.gguf"\nmax_tokens = 40\n'
+        '[team]\nseed = 7\nstrategy = "paper"\nmax_depth = 1\nmax_tokens = 5000\n'
+        '[roles.tester]\nmodel = "other.gguf"\nmax_tokens = 40\n'
         '[roles.critic]\nmodel = "strong.gguf"\n'
     )
     done = solve(tmp_path, ADD, "--config", "team.toml", "--max-tokens", "2000", "--trace", "trace.jsonl")
