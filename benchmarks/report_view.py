@@ -263,7 +263,7 @@ def _shortened(tasks: Iterable[str]) -> str:
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else key, inner)
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
