@@ -270,7 +270,8 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         for i, inner in enumerate(value):
             yield from _flat(f"{prefix}.{inner.get('name', i)}" if isinstance(inner, dict) else f"{prefix}.{i}", inner)
     else:
-        yield prefix, ", ".join(map(str, value)) if isinstance(value, list) else "-" if value is None else str(value)
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield prefix, "-" if value is None or value in ([], {}) else text
 
 
 def _axis_end(value: float) -> float:
