@@ -70,7 +70,9 @@ def winner(candidates: Sequence[Candidate], settings: Settings) -> Candidate | N
 
 def agreement_of(candidates: Sequence[Candidate], settings: Settings) -> int:
     """How many candidates behave like the best one, itself included."""
-    return agreement(candidates) if _compares(settings) else min(1, len(candidates))
+    if not _compares(settings):
+        return min(1, len(candidates))
+    return agreement(candidates, checks=settings.has(Part.TESTER))
 
 
 def _compares(settings: Settings) -> bool:

@@ -14,6 +14,7 @@ from leafwise.agents.context_files import load_context, parse_context
 from leafwise.agents.context_ranking import scores
 from leafwise.agents.contracts import Answer, ContextRoot, Task
 from leafwise.agents.errors import TaskError
+from leafwise.agents.given import imported_modules
 from leafwise.runtime.contracts import Message, Request
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.errors import EngineError
@@ -194,13 +195,5 @@ def needs_of(code: str, roots: Sequence[ContextRoot]) -> tuple[str, ...]:
         code: a module that parses, or nothing.
         roots: the context.
     """
-    imported: set[str] = set()
-    for node in ast.walk(ast.parse(code)):
-        match node:
-            case ast.Import(names=names):
-                imported |= {alias.name.split(".")[0] for alias in names}
-            case ast.ImportFrom(module=str(module)):
-                imported.add(module.split(".")[0])
-            case _:
-                pass
+    imported = imported_modules(ast.parse(code))
     return tuple(root.path for root in roots if root.module in imported)

@@ -67,6 +67,20 @@ def with_given(code: str, given: str) -> str:
     return "\n\n\n".join(part for part in (head, before, body) if part).rstrip() + "\n"
 
 
+def imported_modules(tree: ast.Module) -> set[str]:
+    """Top-level names of the modules that a module imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found |= {alias.name.split(".")[0] for alias in names}
+            case ast.ImportFrom(module=str(module)):
+                found.add(module.split(".")[0])
+            case _:
+                pass
+    return found
+
+
 def _names(node: ast.stmt) -> set[str]:
     """Names that a statement of a module defines."""
     match node:

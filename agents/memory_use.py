@@ -16,6 +16,7 @@ from leafwise.agents.context_ranking import scores
 from leafwise.agents.contracts import Answer, Candidate, EventKind, Evidence, Spec, Task
 from leafwise.agents.errors import MemoryFileError
 from leafwise.agents.extract import Extraction
+from leafwise.agents.given import imported_modules
 from leafwise.agents.memory import KnownFunction, Memory
 from leafwise.agents.place import Place
 from leafwise.agents.reading import signature_of
@@ -193,7 +194,7 @@ def known_function(
     verified = verified_by(winner.evidence)
     tree = ast.parse(winner.source)
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == spec.entry_point]
-    imports = _imports(tree)
+    imports = imported_modules(tree) - sys.stdlib_module_names - {"__future__"}
     own = {root.module for root in library.task.context_roots}
     if verified is None or not found or imports & own or len(winner.source) > _LARGEST_SOURCE:
         return None
@@ -213,20 +214,6 @@ def known_function(
         run=library.run,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _imports(tree: ast.Module) -> set[str]:
-    """Modules beside the standard library that a module imports."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names=names):
-                found |= {alias.name.split(".")[0] for alias in names}
-            case ast.ImportFrom(module=str(module)):
-                found.add(module.split(".")[0])
-            case _:
-                pass
-    return found - sys.stdlib_module_names - {"__future__"}
 
 
 def with_origin(answer: Answer, library: Library | None) -> Answer:

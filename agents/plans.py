@@ -8,7 +8,7 @@ import collections.abc
 import typing
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from leafwise.agents.contracts import Plan, Spec
+from leafwise.agents.contracts import Node, NodeState, Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
 from leafwise.agents.reading import spec_of_stub
 
@@ -117,6 +117,22 @@ def _introduces(node: ast.AST) -> Iterator[str]:
             yield asname or name.split(".")[0]
         case _:
             return
+
+
+def split_node(node: Node, stubs: Sequence[Spec]) -> dict[str, Node]:
+    """A node and its helpers, as they enter the tree; empty without any.
+
+    Helpers may use what their parent may: its imports, its given code, its context.
+    """
+    inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given, "context": node.spec.context}
+    children = [
+        Node(id=f"{node.id}.{i}", spec=stub.model_copy(update=inherited), depth=node.depth + 1)
+        for i, stub in enumerate(stubs, 1)
+    ]
+    if not children:
+        return {}
+    parent = node.model_copy(update={"children": tuple(child.id for child in children), "state": NodeState.SPLIT})
+    return {each.id: each for each in (parent, *children)}
 
 
 def stub_text(specs: Sequence[Spec]) -> str:

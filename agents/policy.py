@@ -65,8 +65,8 @@ class Situation:
     """Whether there is any visible example."""
     agreement: int
     """How many root candidates behave like the best one, itself included."""
-    repairs: Mapping[str, int]
-    """Rounds of repair done, by node."""
+    repairs: int
+    """Rounds of repair done."""
     improved: bool
     """Whether the last round of repair of the root gave a better candidate."""
     answers_left: float
@@ -139,7 +139,7 @@ def _is_splittable(now: Situation) -> bool:
 
 def _chance_of_repair(now: Situation) -> float:
     """Repair needs evidence: an example that fails; and it goes on only while it helps."""
-    rounds = now.repairs.get(ROOT, 0)
+    rounds = now.repairs
     may = now.has_examples and not now.best_passes and now.settings.has(Part.REPAIR)
     if not may or rounds >= now.settings.repair_rounds or (rounds and not now.improved):
         return 0.0
@@ -178,6 +178,5 @@ def _children_done(node: Node, now: Situation) -> bool:
 
 def _mend(now: Situation) -> tuple[Action, ...]:
     """`paper` at the root: feedback into regeneration while it fails and rounds are left, then the end."""
-    rounds = now.repairs.get(ROOT, 0)
-    may_repair = now.has_examples and not now.best_passes and rounds < now.settings.repair_rounds
+    may_repair = now.has_examples and not now.best_passes and now.repairs < now.settings.repair_rounds
     return (Action(Step.REPAIR if may_repair else Step.SELECT),)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 
-from leafwise.agents.contracts import Node, NodeState, Spec
+from leafwise.agents.contracts import Node, Spec
 from leafwise.agents.errors import ReviewError
-from leafwise.agents.plans import read_stubs
+from leafwise.agents.plans import read_stubs, split_node
 from leafwise.runtime.contracts import Contract
 
 _MOST = 16
@@ -79,16 +79,7 @@ def split(plan: ProposedPlan, stubs: Sequence[Spec]) -> dict[str, Node]:
         if stub.entry_point in taken:
             raise ReviewError(f"{stub.entry_point}: the name is taken", "give each helper a name of its own")
         taken.add(stub.entry_point)
-    node = plan.node
-    inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given}
-    children = [
-        Node(id=f"{node.id}.{i}", spec=stub.model_copy(update=inherited), depth=node.depth + 1)
-        for i, stub in enumerate(stubs, 1)
-    ]
-    if not children:
-        return {}
-    parent = node.model_copy(update={"children": tuple(child.id for child in children), "state": NodeState.SPLIT})
-    return {each.id: each for each in (parent, *children)}
+    return split_node(plan.node, stubs)
 
 
 def _taken(plan: ProposedPlan) -> list[str]:

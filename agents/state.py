@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from typing import Annotated, Any, TypedDict
 
 from leafwise.agents.candidates import agreement_of, winner
@@ -40,6 +39,7 @@ class State(TypedDict, total=False):
 
 
 Update = dict[str, Any]
+"""What a step changes: some of the state's fields."""
 
 
 def initial_state(task: Task) -> State:
@@ -80,7 +80,7 @@ def situation(state: State, settings: Settings, *, tokens_left: int, exhausted: 
         near=evidence.examples_passed / total if evidence and total else 0.0,
         has_examples=bool(state["task"].examples),
         agreement=agreement_of(candidates, settings),
-        repairs=Counter(node for step, node in finished if step == Step.REPAIR),
+        repairs=sum(step == Step.REPAIR for step, _ in finished),
         improved=state["improved"],
         answers_left=tokens_left / _usual_answer(state, settings),
         exhausted=exhausted,

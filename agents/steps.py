@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, tell, wants_checks, winner
@@ -26,16 +25,13 @@ from leafwise.agents.extract import Extraction
 from leafwise.agents.feedback import regenerate, rewrite, samples_of
 from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.place import Place
-from leafwise.agents.plans import assemble, implied_stubs
+from leafwise.agents.plans import assemble, implied_stubs, split_node
 from leafwise.agents.policy import Step
 from leafwise.agents.selection import rank
 from leafwise.agents.settings import Part, Settings
-from leafwise.agents.state import State
+from leafwise.agents.state import State, Update
 from leafwise.agents.statement import describe
 from leafwise.agents.team import Team
-
-Update = dict[str, Any]
-
 
 # --- the steps -------------------------------------------------------------------------------------------------------
 
@@ -75,19 +71,12 @@ def plan(state: State, team: Team, place: Place) -> Update:
     taken += context_names(node.spec.context)
     implied = _implied(state, node, taken, team.settings) if team.settings.strategy == "guided" else ()
     result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
-    inherited = {"allow_imports": node.spec.allow_imports, "given": node.spec.given, "context": node.spec.context}
-    specs = [stub.model_copy(update=inherited) for stub in result.stubs]
-    children = {
-        f"{node.id}.{i}": Node(id=f"{node.id}.{i}", spec=spec, depth=node.depth + 1) for i, spec in enumerate(specs, 1)
-    }
     names = [stub.entry_point for stub in result.stubs]
     team.emit(
         EventKind.PLAN, place, ", ".join(map(str, names)) or result.problem, helpers=names, problem=result.problem
     )
-    if not children:
-        return {}
-    split = node.model_copy(update={"children": tuple(children), "state": NodeState.SPLIT})
-    return {"nodes": {node.id: split, **children}}
+    nodes = split_node(node, result.stubs)
+    return {"nodes": nodes} if nodes else {}
 
 
 def leaf(state: State, team: Team, place: Place) -> Update:

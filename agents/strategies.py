@@ -9,6 +9,7 @@ guided-no-PART      `guided` without a part, for example `guided-no-critic`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast, get_args
 
 from leafwise.agents.settings import Part, Settings, Strategy
@@ -18,6 +19,16 @@ _WITHOUT = "guided-no-"
 
 STRATEGIES: tuple[str, ...] = (*get_args(Strategy), *(f"{_WITHOUT}{part}" for part in Part))
 """All names."""
+
+
+def require_strategies(names: Iterable[str]) -> None:
+    """Refuse names that stand for nothing.
+
+    Raises:
+        UsageError: some of them do not.
+    """
+    if unknown := [name for name in names if name not in STRATEGIES]:
+        raise UsageError(f"no strategy {', '.join(unknown)}", f"there are {', '.join(STRATEGIES)}")
 
 
 def with_strategy(settings: Settings, name: str) -> Settings:
@@ -30,8 +41,7 @@ def with_strategy(settings: Settings, name: str) -> Settings:
     Raises:
         UsageError: there is no such strategy.
     """
-    if name not in STRATEGIES:
-        raise UsageError(f"no strategy {name}", f"there are {', '.join(STRATEGIES)}")
+    require_strategies([name])
     without: tuple[Part, ...] = ()
     if name.startswith(_WITHOUT):
         name, without = "guided", (Part(name.removeprefix(_WITHOUT)),)

@@ -30,8 +30,8 @@ from leafwise.agents.errors import RunError
 from leafwise.agents.place import Place
 from leafwise.agents.policy import Step, next_actions
 from leafwise.agents.review import ProposedPlan, Review, split
-from leafwise.agents.state import State, initial_state, situation
-from leafwise.agents.steps import STEPS, Update
+from leafwise.agents.state import State, Update, initial_state, situation
+from leafwise.agents.steps import STEPS
 from leafwise.agents.team import Team
 from leafwise.runtime import contracts as runtime_contracts
 

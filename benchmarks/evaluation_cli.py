@@ -13,7 +13,6 @@ import typer
 
 from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level
 from leafwise.runtime.engine_cli import Context, Deterministic, InProcess, KVTypeName, Threads, engine_options
-from leafwise.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import Arm, Manifest, ProblemSet
@@ -184,9 +183,8 @@ def chosen_strategies(names: str) -> list[str]:
     Raises:
         UsageError: there is no such strategy.
     """
-    from leafwise.agents.strategies import STRATEGIES
+    from leafwise.agents.strategies import require_strategies
 
     wanted = [name.strip() for name in names.split(",")]
-    if unknown := [name for name in wanted if name not in STRATEGIES]:
-        raise UsageError(f"no strategy {', '.join(unknown)}", f"there are {', '.join(STRATEGIES)}")
+    require_strategies(wanted)
     return list(dict.fromkeys(wanted))

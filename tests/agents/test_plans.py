@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leafwise.agents.contracts import Spec
-from leafwise.agents.plans import assemble, implied_stubs, read_plan, stub_text
+from leafwise.agents.contracts import Node, NodeState, Spec
+from leafwise.agents.plans import assemble, implied_stubs, read_plan, split_node, stub_text
 from leafwise.runtime.sandbox_contracts import Check
 
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
@@ -277,3 +277,18 @@ def test_stubs_with_types_that_nobody_knows_are_dropped() -> None:
     plan = read_plan(answer, "f", (), 4)
     assert [stub.entry_point for stub in plan.stubs] == ["size"]
     assert plan.problem == "parse: its types are unknown: Record"
+
+
+def test_helpers_may_use_what_their_parent_may() -> None:
+    spec = Spec(
+        statement="s", entry_point="f", allow_imports=("numpy",), given="import math", context="from u import g"
+    )
+    nodes = split_node(Node(id="root.2", spec=spec, depth=1), [Spec(statement="t", entry_point="h")])
+    child = nodes["root.2.1"]
+    assert (child.depth, nodes["root.2"].children, nodes["root.2"].state) == (2, ("root.2.1",), NodeState.SPLIT)
+    assert (child.spec.allow_imports, child.spec.given, child.spec.context) == (
+        spec.allow_imports,
+        spec.given,
+        spec.context,
+    )
+    assert split_node(nodes["root.2"], []) == {}

@@ -45,7 +45,7 @@ HARD = Situation(
     near=0.0,
     has_examples=True,
     agreement=1,
-    repairs={},
+    repairs=0,
     improved=False,
     answers_left=100.0,
     exhausted=False,
@@ -100,9 +100,9 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "after the last draft, repair": (ENOUGH, REPAIR),
     "without examples there is nothing to repair by": ({**ENOUGH, "has_examples": False}, SELECT),
     "what passes is not repaired": ({**ENOUGH, **PASSING}, SELECT),
-    "repair goes on while it helps": ({**ENOUGH, "repairs": {ROOT: 1}, "improved": True}, REPAIR),
-    "repair stops when nothing improved": ({**ENOUGH, "repairs": {ROOT: 1}}, SELECT),
-    "repair stops after its rounds": ({**ENOUGH, "repairs": {ROOT: 2}, "improved": True}, SELECT),
+    "repair goes on while it helps": ({**ENOUGH, "repairs": 1, "improved": True}, REPAIR),
+    "repair stops when nothing improved": ({**ENOUGH, "repairs": 1}, SELECT),
+    "repair stops after its rounds": ({**ENOUGH, "repairs": 2, "improved": True}, SELECT),
     "what has no name is not split": ({"nodes": tree(node(ROOT, entry_point=None))}, DRAFT),
     "without the part, no splitting": ({"settings": without(Part.DECOMPOSE)}, DRAFT),
     "without the part, no repair": ({**ENOUGH, "settings": without(Part.REPAIR)}, SELECT),
@@ -146,7 +146,7 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
         [Action(Step.LEAF, "root.1")],
     ),
     "paper mends its root while it fails": ({**GROWN, "settings": PAPER}, REPAIR),
-    "paper mends as often as allowed": ({**GROWN, "settings": PAPER, "repairs": {ROOT: 2}}, SELECT),
+    "paper mends as often as allowed": ({**GROWN, "settings": PAPER, "repairs": 2}, SELECT),
     "paper ends when its root passes": ({**GROWN, **PASSING, "settings": PAPER}, SELECT),
 }
 
@@ -212,8 +212,7 @@ class World:
                     changes["composed"] = self.now.composed | {one.id}
                 nodes[one.id] = one.model_copy(update={"state": self.outcome(SOLVED, FAILED)})
             case Step.REPAIR:
-                repairs = {ROOT: self.now.repairs.get(ROOT, 0) + 1}
-                changes |= {"repairs": repairs, "improved": self.outcome(True, False)}
+                changes |= {"repairs": self.now.repairs + 1, "improved": self.outcome(True, False)}
         changes["best_passes"] = self.now.best_passes or self.outcome(False, False, True)
         self.now = replace(self.now, **changes)
 
