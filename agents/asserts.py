@@ -12,6 +12,7 @@ from leafwise.agents.contracts import Spec
 from leafwise.agents.examples import NO_CODE, balanced_call
 from leafwise.agents.inputs import literal_arguments
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _MOST_LINES = 8
 _MOST_CHECKS = 64
@@ -73,7 +74,7 @@ def _read(piece: str, name: str) -> Check | None:
     for end in range(1, min(len(lines), _MOST_LINES) + 1):
         condition = "\n".join(lines[:end])
         try:
-            statement = ast.parse(f"assert {condition}").body[0]
+            statement = parse(f"assert {condition}").body[0]
         except NO_CODE:
             continue
         return _usable(statement, name) if isinstance(statement, ast.Assert) else None
@@ -122,6 +123,6 @@ def _may_grow(node: ast.AST) -> bool:
 def plain_call(code: str) -> str:
     """A call without what two writers would write differently, such as quotes and blanks."""
     try:
-        return ast.unparse(ast.parse(code, mode="eval"))
+        return ast.unparse(parse(code, mode="eval"))
     except NO_CODE:
         return code

@@ -21,6 +21,7 @@ from leafwise.runtime.errors import EngineError
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Program, Status
 from leafwise.runtime.sandbox_modules import staged
+from leafwise.runtime.syntax import parse
 
 _MOST_TRIED = 40
 _MOST_NAMED = 6
@@ -165,7 +166,7 @@ def without_copies(code: str, context: str) -> str:
     """
     there = context_names(context)
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    copies = [node for node in ast.parse(code).body if isinstance(node, kinds) and node.name in there]
+    copies = [node for node in parse(code).body if isinstance(node, kinds) and node.name in there]
     lines: list[str | None] = [*code.split("\n")]
     for node in copies:
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -195,5 +196,5 @@ def needs_of(code: str, roots: Sequence[ContextRoot]) -> tuple[str, ...]:
         code: a module that parses, or nothing.
         roots: the context.
     """
-    imported = imported_modules(ast.parse(code))
+    imported = imported_modules(parse(code))
     return tuple(root.path for root in roots if root.module in imported)

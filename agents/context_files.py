@@ -11,6 +11,7 @@ from pathlib import Path
 from leafwise.agents.contracts import ContextRoot
 from leafwise.agents.errors import RunError, TaskError
 from leafwise.runtime.sandbox_modules import check_module_name, resolve_modules
+from leafwise.runtime.syntax import parse
 
 _LARGEST_FILE = 512 << 10
 _MOST_FILES = 500
@@ -157,7 +158,7 @@ def _read(root: Path) -> dict[str, bytes]:
 
 def _parse(content: bytes, path: Path) -> ast.Module:
     try:
-        return ast.parse(content.decode("utf-8-sig"))
+        return parse(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise TaskError(f"the context file {path} is not text in UTF-8", "save it as UTF-8") from error
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:

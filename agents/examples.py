@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 _CONNECTOR = re.compile(
@@ -44,7 +45,7 @@ NO_CODE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
 def called_names(code: str) -> list[str]:
     """Names of plain functions that a piece of code calls, builtins left out, outermost first."""
     try:
-        tree = ast.parse(code)
+        tree = parse(code)
     except NO_CODE:
         return []
     calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
@@ -124,7 +125,7 @@ def _check_of_doctest(example: doctest.Example) -> Check | None:
         return None
     if example.exc_msg:
         return Check(code=source, raises=example.exc_msg.split(":")[0].strip().split(".")[-1])
-    match ast.parse(source, mode="eval").body:
+    match parse(source, mode="eval").body:
         case ast.Call(func=ast.Name(id="print"), args=[ast.expr() as printed], keywords=[]) if want:
             return Check(code=f"str({ast.unparse(printed)})", expected=repr(want))
         case ast.Compare(left=ast.Call() as call, ops=[ast.Eq()], comparators=[value]) if not _is_literal(want):
@@ -137,7 +138,7 @@ def _check_of_doctest(example: doctest.Example) -> Check | None:
 
 def _stands_alone(code: str) -> bool:
     """Whether an expression calls a function to be written and needs no variable that the text only talks about."""
-    names = [node for node in ast.walk(ast.parse(code, mode="eval")) if isinstance(node, ast.Name | ast.arg)]
+    names = [node for node in ast.walk(parse(code, mode="eval")) if isinstance(node, ast.Name | ast.arg)]
     called = set(called_names(code))
     bound = called | {n.arg if isinstance(n, ast.arg) else n.id for n in names if not _is_read(n)}
     return bool(called) and all(n.id in bound or hasattr(builtins, n.id) for n in names if isinstance(n, ast.Name))
@@ -181,7 +182,7 @@ def _is_literal(text: str) -> bool:
 
 def _is_expression(code: str) -> bool:
     try:
-        ast.parse(code, mode="eval")
+        parse(code, mode="eval")
     except NO_CODE:
         return False
     return True

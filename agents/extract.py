@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator
 
 from leafwise.runtime.contracts import Contract
+from leafwise.runtime.syntax import parse
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[^\n`]*\n(?P<block>.*?)(?:\n[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
 _CODE_LINE = re.compile(r"^(?:(?:async +)?(?:def|class|import|from)\b|@)", re.MULTILINE)
@@ -42,7 +43,7 @@ def extract_code(answer: str, entry_point: str | None = None, prompt: str = "") 
     answer = answer.replace("\r\n", "\n").replace("\r", "\n")
     blocks = [textwrap.dedent(match["block"]).strip("\n") for match in _FENCE.finditer(answer)]
     for rule, code in _rungs(blocks, answer, prompt):
-        if _parses(code) and ast.parse(code).body and _defines(code, entry_point):
+        if _parses(code) and parse(code).body and _defines(code, entry_point):
             return Extraction(code=tidy(code), rule=rule)
     return Extraction(code="", rule="none")
 
@@ -73,7 +74,7 @@ def _continued(prompt: str, text: str) -> str:
     inside = list(itertools.takewhile(lambda line: not line.strip() or line.startswith(first), lines))
     block = textwrap.indent(textwrap.dedent("\n".join(inside)), "    ")
     body = longest_parsable_prefix(f"def body():\n{block}")
-    if not any(_gives(node) for node in ast.parse(body).body):
+    if not any(_gives(node) for node in parse(body).body):
         return ""
     return prompt.rstrip() + "\n" + body.partition("\n")[2]
 
@@ -109,7 +110,7 @@ def tidy(code: str) -> str:
     Top-level calls, asserts and main guards go: they print, they fail for reasons of their own, and an answer is a
     module. Code without any definition is left as it is: there the statements are the program.
     """
-    tree = ast.parse(code)
+    tree = parse(code)
     if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in tree.body):
         return code.strip() + "\n"
     drop = [node for node in tree.body if _demonstrates(node)]
@@ -148,7 +149,7 @@ def _talks(node: ast.AST) -> bool:
 
 def _parses(code: str) -> bool:
     try:
-        ast.parse(code)
+        parse(code)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return False
     return True
@@ -161,7 +162,7 @@ def _defines(code: str, entry_point: str | None) -> bool:
 def top_level_names(code: str) -> list[str]:
     """Names of functions and classes, and of variables, that a module defines at top level."""
     names: list[str] = []
-    for node in ast.parse(code).body:
+    for node in parse(code).body:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 names.append(name)

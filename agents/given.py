@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 import textwrap
 
+from leafwise.runtime.syntax import parse
+
 
 def parse_code(statement: str) -> ast.Module | None:
     """A statement that is Python, with or without a body for its last function; None if it is prose."""
     text = textwrap.dedent(statement).rstrip()
     for module in (text, f"{text}\n    pass"):
         try:
-            tree = ast.parse(module)
+            tree = parse(module)
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
         if any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in tree.body):
@@ -49,11 +51,11 @@ def with_given(code: str, given: str) -> str:
         code: a module that parses.
         given: see `given_code`.
     """
-    tree = ast.parse(code)
+    tree = parse(code)
     has = {name for node in tree.body for name in _names(node)}
     needed = _uses(tree) - has
     added: list[ast.stmt] = []
-    for node in reversed(ast.parse(given).body):  # backwards: a helper may need what stands before it
+    for node in reversed(parse(given).body):  # backwards: a helper may need what stands before it
         names = _names(node)
         if names & needed or "*" in names - has:
             added.insert(0, node)

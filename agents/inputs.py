@@ -11,6 +11,7 @@ from typing import Any
 
 from leafwise.agents.contracts import Spec
 from leafwise.agents.values import makers_of
+from leafwise.runtime.syntax import parse
 
 _MAX_TEXT = 2000
 _VARIATIONS = 4
@@ -82,7 +83,7 @@ def _literal(value: Any) -> str:
 def literal_arguments(code: str, name: str) -> list[Any] | None:
     """The positional arguments of the first call of `name` in an expression, if they are all literals."""
     try:
-        tree = ast.parse(code, mode="eval")
+        tree = parse(code, mode="eval")
     except (SyntaxError, ValueError):
         return None
     for node in ast.walk(tree):

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from leafwise.agents.errors import MemoryFileError
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x6C656166
@@ -180,7 +181,7 @@ def fingerprint(source: str, name: str) -> str:
         source: a module that parses.
         name: of the function that the others are there for.
     """
-    tree = ast.parse(source)
+    tree = parse(source)
     given = {name: "0"}
     for node in ast.walk(tree):
         match node:

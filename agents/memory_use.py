@@ -22,6 +22,7 @@ from leafwise.agents.place import Place
 from leafwise.agents.reading import signature_of
 from leafwise.agents.team import Team
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _MOST_TRIED = 4
 _FEWEST_CHECKS = 2
@@ -93,9 +94,9 @@ def parameters_of(spec: Spec) -> int | None:
     """How many parameters the function has, by its signature or else by its first example; None if neither tells."""
     try:
         if spec.signature:
-            function = ast.parse(f"{spec.signature} ...").body[0]
+            function = parse(f"{spec.signature} ...").body[0]
             return count_parameters(function.args) if isinstance(function, ast.FunctionDef) else None
-        nodes = [node for example in spec.examples for node in ast.walk(ast.parse(example.code))]
+        nodes = [node for example in spec.examples for node in ast.walk(parse(example.code))]
     except (SyntaxError, ValueError):
         return None
     for node in nodes:
@@ -114,7 +115,7 @@ def count_parameters(arguments: ast.arguments) -> int:
 def renamed(source: str, old: str, new: str) -> str:
     """A module with its function under another name; empty if that could change what it does."""
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return ""
     if old == new:
@@ -192,7 +193,7 @@ def known_function(
 ) -> KnownFunction | None:
     """A winning candidate as it is stored; None if it must not be: unverified, too large, or not whole by itself."""
     verified = verified_by(winner.evidence)
-    tree = ast.parse(winner.source)
+    tree = parse(winner.source)
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == spec.entry_point]
     imports = imported_modules(tree) - sys.stdlib_module_names - {"__future__"}
     own = {root.module for root in library.task.context_roots}

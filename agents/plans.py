@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from leafwise.agents.contracts import Node, NodeState, Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
 from leafwise.agents.reading import spec_of_stub
+from leafwise.runtime.syntax import parse
 
 _TYPES = frozenset(
     (*dir(builtins), *typing.__all__, *collections.abc.__all__, "date", "datetime", "timedelta", "Decimal", "Fraction")
@@ -41,7 +42,7 @@ def read_stubs(code: str, parent: str | None, taken: Iterable[str], breadth: int
     names = {parent, *taken}
     stubs: list[Spec] = []
     dropped: list[str] = []
-    for node in ast.parse(code).body:
+    for node in parse(code).body:
         if not isinstance(node, ast.FunctionDef):
             continue
         if reason := _unusable(node, names):
@@ -85,7 +86,7 @@ def implied_stubs(source: str, taken: Iterable[str], breadth: int) -> tuple[Spec
         taken: names that other nodes of the tree have.
         breadth: most helpers.
     """
-    tree = ast.parse(source)
+    tree = parse(source)
     known = {name for node in ast.walk(tree) for name in _introduces(node)} | set(taken)
     stubs: dict[str, Spec] = {}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
@@ -160,7 +161,7 @@ def assemble(parts: Sequence[str], main: str, children: Collection[str] = ()) ->
     future: dict[str, ast.stmt] = {}
     body: dict[str, ast.stmt] = {}
     for number, part in enumerate([*parts, main]):
-        for position, node in enumerate(ast.parse(part).body):
+        for position, node in enumerate(parse(part).body):
             text = ast.unparse(node)
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 future[text] = node
@@ -196,14 +197,14 @@ def _keep_apart(parts: Sequence[str], main: str, children: Collection[str]) -> l
             for name, text in defined[number].items()
             if name not in children and any(functions.get(name, text) != text for functions in others)
         }
-        apart.append(ast.unparse(_Rename(new_names).visit(ast.parse(part))) if new_names else part)
+        apart.append(ast.unparse(_Rename(new_names).visit(parse(part))) if new_names else part)
     return apart
 
 
 def _functions(module: str) -> dict[str, str]:
     """Top-level functions and classes of a module, with their texts."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return {node.name: ast.unparse(node) for node in ast.parse(module).body if isinstance(node, kinds)}
+    return {node.name: ast.unparse(node) for node in parse(module).body if isinstance(node, kinds)}
 
 
 class _Rename(ast.NodeTransformer):
@@ -223,7 +224,7 @@ class _Rename(ast.NodeTransformer):
 
 def _keys_of(main: str, body: dict[str, ast.stmt]) -> set[str]:
     """Keys of the statements that come from the parent's module."""
-    texts = {ast.unparse(node) for node in ast.parse(main).body}
+    texts = {ast.unparse(node) for node in parse(main).body}
     return {key for key, node in body.items() if ast.unparse(node) in texts}
 
 

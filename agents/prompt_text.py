@@ -8,6 +8,7 @@ from leafwise.agents.contracts import Failure, Spec
 from leafwise.agents.given import parse_code
 from leafwise.agents.prompting import PromptSet
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _SHOWN_EXAMPLES = 4
 _LONGEST_SHOWN = 300
@@ -52,7 +53,7 @@ def _shown_example(example: Check, setup: str) -> str:
         return f"assert {example.code} == {example.expected}"
     if example.raises is not None:
         return f"{example.code}  # raises {example.raises}"
-    for node in ast.parse(setup).body:
+    for node in parse(setup).body:
         # a call of a test function says nothing: its body does
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and example.code.startswith(f"{node.name}("):
             return ast.unparse(node)

@@ -14,6 +14,7 @@ from leafwise.agents.examples import NO_CODE, called_names, find_examples
 from leafwise.agents.given import given_code
 from leafwise.agents.worded_examples import find_worded_examples
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _NAMED = re.compile(
     r"\b(?:function|method|routine)\s+(?P<sure>(?:called\s+|named\s+)?[`'\"]?)(?P<name>[A-Za-z_]\w*)[`'\"]?"
@@ -118,7 +119,7 @@ def find_signature(text: str) -> tuple[str, str] | None:
 def _parse_def(text: str) -> tuple[str, str] | None:
     for colon in [m.end() for m in re.finditer(r":", text[:1000])] or [0]:
         try:
-            function = ast.parse(text[:colon] + " pass").body[0]
+            function = parse(text[:colon] + " pass").body[0]
             if isinstance(function, ast.FunctionDef):
                 return function.name, signature_of(function)
         except (*NO_CODE, IndexError):

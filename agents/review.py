@@ -9,6 +9,7 @@ from leafwise.agents.contracts import Node, Spec
 from leafwise.agents.errors import ReviewError
 from leafwise.agents.plans import read_stubs, split_node
 from leafwise.runtime.contracts import Contract
+from leafwise.runtime.syntax import parse
 
 _MOST = 16
 """Helpers of one function that somebody may ask for: the team's own limit is for models."""
@@ -48,7 +49,7 @@ def read_plan_text(text: str, plan: ProposedPlan) -> tuple[Spec, ...]:
         ReviewError: it is not Python, holds something else than functions, or a function cannot be a helper.
     """
     try:
-        body = ast.parse(text).body
+        body = parse(text).body
     except SyntaxError as error:
         raise ReviewError(f"line {error.lineno}: {error.msg}", "write Python functions") from error
     except ValueError as error:

@@ -22,6 +22,7 @@ from leafwise.agents.tests_file import check_of_assert
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _FENCE = "```python\n"
 _ENDS = ("```", "\nprint(", "\nassert ", "\nif __name__", "\n# Example", "\n# Test", "\n# example", "\n# test")
@@ -226,7 +227,7 @@ def read_checks(answer: str, spec: Spec, count: int) -> tuple[Check, ...]:
 
 def _check_of_line(line: str, name: str) -> Check | None:
     try:
-        statement = ast.parse(line).body[0]
+        statement = parse(line).body[0]
     except (SyntaxError, ValueError, IndexError):
         return None
     if not isinstance(statement, ast.Assert):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from leafwise.agents.errors import TaskError
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _PACKAGES = frozenset(("pytest", "hypothesis", "numpy", "pandas", "scipy", "sympy", "nose", "parameterized", "mock"))
 
@@ -42,7 +43,7 @@ def read_tests(
 ) -> tuple[str, tuple[Check, ...]]:
     """Setup code and checks of a test module's text; see `read_tests_file`."""
     try:
-        module = ast.parse(text)
+        module = parse(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         where = f", line {line}" if line else ""

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from leafwise.agents.settings import Part, Settings
 
-_USUAL_CHILDREN = 2.0
-"""Functions of a usual plan."""
+_PLAN_LENGTH = 0.5
+"""Length of a plan, in answers: names and documentation of functions, without their bodies."""
+_GLUE_LENGTH = 0.5
+"""Length of a composition, in answers: what the helpers do needs not be written again."""
+_CHECKS_LENGTH = 0.5
+"""Length of the checks of all leaves together, in answers."""
 _REPAIR_LENGTH = 1.5
 """Length of a repaired module, in answers: a repair writes all of it again."""
 
@@ -23,9 +27,12 @@ def value_of_draft(settings: Settings, drafts: int, passing: int) -> float:
 
 
 def cost_of_split(settings: Settings) -> float:
-    """Answers that a whole pass through the tree takes: plans, leaves with their checks, compositions."""
-    leaf = settings.leaf_samples + settings.has(Part.TESTER)
-    return settings.plans + _USUAL_CHILDREN * leaf + settings.leaf_samples
+    """Answers that a whole pass through the tree takes: plans, leaves with their checks, a composition.
+
+    The leaves divide the task among them: a sample of each makes one answer, however many they are.
+    """
+    samples = settings.leaf_samples * (1 + _GLUE_LENGTH)
+    return settings.plans * _PLAN_LENGTH + samples + settings.has(Part.TESTER) * _CHECKS_LENGTH
 
 
 def value_of_split(settings: Settings, answers_left: float) -> float:

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from leafwise.runtime.syntax import parse
+
 Maker = Callable[[random.Random], Any]
 """Makes a value; the same one from the same state of the random numbers."""
 
@@ -24,7 +26,7 @@ def makers_of(signature: str | None, statement: str = "") -> list[Maker]:
     """
     if signature is None:
         return []
-    function = ast.parse(signature + " pass").body[0]
+    function = parse(signature + " pass").body[0]
     assert isinstance(function, ast.FunctionDef)
     parameters = [*function.args.posonlyargs, *function.args.args]
     if not parameters or function.args.kwonlyargs:

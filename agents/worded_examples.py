@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from leafwise.agents.examples import as_python, leading_value
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _BEGINS = re.compile(r"\b(?:for|if|when|with|given|inputs?)\b[ \t]*:?\s*`?", re.IGNORECASE)
 _NEXT = re.compile(r"`?(?:[ \t]*,\s*|[ \t]+and[ \t]+|[ \t]*\n[ \t]*|[ \t]*;[ \t]*)`?(?:and[ \t]+)?")
@@ -38,7 +39,7 @@ def find_worded_examples(text: str, signature: str | None) -> list[Check]:
     """
     if signature is None:
         return []
-    function = ast.parse(signature + " pass").body[0]
+    function = parse(signature + " pass").body[0]
     assert isinstance(function, ast.FunctionDef)
     names = [a.arg for a in (*function.args.posonlyargs, *function.args.args)]
     if not names:
@@ -61,7 +62,7 @@ def _example_at(rest: str, begin: str, function: str, names: Sequence[str]) -> C
     expected = leading_value(rest[result.end() :])
     if expected is None:
         return None
-    call = ast.unparse(ast.parse(f"{function}({', '.join(values)})", mode="eval"))
+    call = ast.unparse(parse(f"{function}({', '.join(values)})", mode="eval"))
     return Check(code=call, expected=as_python(expected))
 
 

@@ -7,6 +7,8 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 
+from leafwise.runtime.syntax import parse
+
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -46,7 +48,7 @@ def mutants(source: str, count: int, dice: random.Random) -> list[str]:
         Different ones; fewer than `count` where there are not so many places, none if it does not parse.
     """
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except SyntaxError:
         return []
     places = list(range(len(list(_changes(tree)))))

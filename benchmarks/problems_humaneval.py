@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from leafwise.benchmarks.contracts import Problem, Suite
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.sandbox_corpus import humaneval_program
+from leafwise.runtime.syntax import parse
 
 FORM = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 """The fields of a line; all are texts."""
@@ -35,7 +36,7 @@ def humaneval_problem(line: Mapping[str, str]) -> Problem:
 
 def _need_function(code: str, name: str, what: str) -> None:
     try:
-        body = ast.parse(code).body
+        body = parse(code).body
     except (SyntaxError, ValueError, RecursionError) as error:
         raise BenchmarkError(f"{what} is no Python: {error}") from error
     if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name for node in body):

@@ -17,6 +17,7 @@ from leafwise.benchmarks.contracts import Problem, Suite
 from leafwise.benchmarks.problem_lines import Faults, Line, kind_of, read_lines
 from leafwise.benchmarks.problems_humaneval import BASE_CPU_SECONDS
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 _HINT = "lines have task_id (a number), text or prompt, code, test_list; also read: test_setup_code, test_imports"
 
@@ -56,7 +57,7 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
     try:
         name = _entry_point(code, asserts)
         first = "\n".join(part for part in (*_borrowed_imports(code, asserts), first) if part)
-        ast.parse(first)
+        parse(first)
     except (SyntaxError, ValueError, RecursionError) as error:
         faults.add(line.number, f"code or tests are no Python: {error}")
         return None
@@ -78,9 +79,9 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
 
 def _borrowed_imports(code: str, asserts: Sequence[str]) -> list[str]:
     """The reference's imports of names that the asserts use: MBPP runs them among the names of the reference."""
-    used = {node.id for text in asserts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    used = {node.id for text in asserts for node in ast.walk(parse(text)) if isinstance(node, ast.Name)}
     borrowed = []
-    for node in ast.parse(code).body:
+    for node in parse(code).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             node.names = [alias for alias in node.names if (alias.asname or alias.name).partition(".")[0] in used]
             borrowed += [ast.unparse(node)] if node.names else []
@@ -103,9 +104,9 @@ def _entry_point(code: str, asserts: Sequence[str]) -> str | None:
     An assert may wrap its call (`assert set(f(x)) == ...`), and may call helpers of the reference too.
     """
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    defined = {node.name for node in ast.parse(code).body if isinstance(node, kinds)}
+    defined = {node.name for node in parse(code).body if isinstance(node, kinds)}
     for text in asserts:
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parse(text)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
                 return node.func.id
     return None

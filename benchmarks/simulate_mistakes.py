@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from leafwise.benchmarks.mutations import mutants
+from leafwise.runtime.syntax import parse
 
 Change = Callable[[], object]
 """Changes the tree it was made for."""
@@ -38,7 +39,7 @@ def mistakes(source: str, count: int, dice: random.Random) -> list[str]:
     Returns:
         Different ones, without line breaks at their ends; fewer than `count` where there are not so many places.
     """
-    tree = ast.parse(source)
+    tree = parse(source)
     found = dict.fromkeys(text.rstrip() for text in mutants(source, count, dice))
     for place in range(len(list(_changes(tree)))):
         changed = copy.deepcopy(tree)
@@ -52,7 +53,7 @@ def mistakes(source: str, count: int, dice: random.Random) -> list[str]:
 
 def _parses(text: str) -> bool:
     try:
-        ast.parse(text)
+        parse(text)
     except SyntaxError:
         return False
     return True
@@ -76,7 +77,7 @@ def _forgotten(node: ast.AST) -> Iterator[Change]:
         case ast.Call(keywords=[_, *_]):
             yield node.keywords.pop
         case ast.Call(func=ast.Name(id=name), args=[ast.expr()]) if name in _WRAPPERS:
-            yield lambda: setattr(node, "func", ast.parse("lambda x: x", mode="eval").body)
+            yield lambda: setattr(node, "func", parse("lambda x: x", mode="eval").body)
         case ast.Slice(step=ast.expr()):
             yield lambda: setattr(node, "step", None)
 

@@ -12,6 +12,7 @@ from leafwise.benchmarks.contracts import Problem
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Check, Limits, Program
+from leafwise.runtime.syntax import parse
 
 LIMITS = Limits(cpu_seconds=0.5, wall_seconds=10.0)
 """What a program may use while a task is prepared: one that takes longer is of no use here."""
@@ -85,7 +86,7 @@ class SimulatedTask(Contract):
 def read_reference(problem: Problem) -> tuple[list[SimulatedFunction], str]:
     """The functions that an answer has to bring, the one asked for first, and the other statements it needs."""
     given = _given_names(problem)
-    nodes = [n for n in ast.parse(problem.reference).body if not (isinstance(n, ast.Expr))]
+    nodes = [n for n in parse(problem.reference).body if not (isinstance(n, ast.Expr))]
     mine = [n for n in nodes if isinstance(n, ast.FunctionDef) and n.name not in given]
     given_texts = {ast.unparse(node) for node in _given(problem)}
     others = [n for n in nodes if not isinstance(n, ast.FunctionDef) and ast.unparse(n) not in given_texts]
@@ -111,7 +112,7 @@ def _given(problem: Problem) -> list[ast.stmt]:
     """Statements of the prompt beside the function asked for."""
     if not problem.completes:
         return []
-    body = ast.parse(problem.prompt.rstrip() + "\n    pass\n").body
+    body = parse(problem.prompt.rstrip() + "\n    pass\n").body
     return [n for n in body if getattr(n, "name", None) != problem.entry_point]
 
 

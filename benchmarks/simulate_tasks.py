@@ -30,6 +30,7 @@ from leafwise.benchmarks.simulate_reference import (
 from leafwise.runtime.paths import write_whole
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Program, Status, Verdict
+from leafwise.runtime.syntax import parse
 
 _SOURCES = ("mutations.py", "simulate_mistakes.py", "simulate_reference.py", "simulate_tasks.py")
 MISTAKES = 8
@@ -123,8 +124,8 @@ def _is_mistake(verdict: Verdict) -> bool:
 
 def replaced(module: str, name: str, function: str) -> str:
     """A module with another version of one of its functions."""
-    tree = ast.parse(module)
-    new = ast.parse(function).body
+    tree = parse(module)
+    new = parse(function).body
     body = [part for node in tree.body for part in (new if getattr(node, "name", None) == name else [node])]
     return ast.unparse(ast.Module(body=body, type_ignores=[])) + "\n"
 

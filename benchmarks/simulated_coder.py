@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.simulate_reference import SimulatedFunction, SimulatedTask, without_docstring
+from leafwise.runtime.syntax import parse
 
 _FENCE = "```python\n"
 
@@ -136,6 +137,6 @@ def defined(code: str) -> list[str]:
 
 def _parse(code: str) -> list[ast.stmt]:
     try:
-        return ast.parse(code).body
+        return parse(code).body
     except (SyntaxError, ValueError):
         return []

@@ -19,6 +19,7 @@ from leafwise.runtime.sandbox_contracts import (
     Status,
 )
 from leafwise.runtime.sandbox_pool import ProcessSandbox
+from leafwise.runtime.syntax import parse
 
 _WORDS = {
     Status.PASSED: "pass",
@@ -52,7 +53,7 @@ def humaneval_program(problem: Mapping[str, str], completion: str, *, trusted_ch
 def _helpers(prompt: str, entry_point: str) -> str:
     """A prompt without the function that is to be completed."""
     try:
-        module = ast.parse(f"{prompt}\n    pass\n")
+        module = parse(f"{prompt}\n    pass\n")
     except SyntaxError:  # not HumanEval's own form: the tests have to do without
         return ""
     kept = [node for node in module.body if not isinstance(node, ast.FunctionDef) or node.name != entry_point]

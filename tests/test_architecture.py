@@ -99,6 +99,16 @@ def test_print_and_environment_only_in_cli_modules(path: Path) -> None:
 
 
 @every_source
+def test_source_is_parsed_one_at_a_time(path: Path) -> None:
+    """Threads must not meet in `ast.parse`; the root of the command line and the sandbox's inside have no threads."""
+    if path.name.startswith("inside_") or name(path) in ("runtime/syntax.py", "runtime/cli.py"):
+        return
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "ast.parse":
+            raise AssertionError(f"{name(path)}:{node.lineno}: use leafwise.runtime.syntax.parse")
+
+
+@every_source
 def test_no_environment_by_another_name(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module == "os":
