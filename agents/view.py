@@ -69,16 +69,39 @@ class SilentView:
 
 
 class PlainView(SilentView):
-    """One line per event that people want to know of."""
+    """One line per event that people want to know of; candidates of a step that did equally well share a line."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._alike: list[Event] = []
 
     def feed(self, event: Event) -> None:
         """See `View.feed`."""
-        if text := line_of(event):
-            where = "" if event.step == "run" else f"{event.step}: "
-            self._console.print(f"{event.seconds:6.1f}s  {where}{text}", highlight=False, markup=False, soft_wrap=True)
+        if self._alike and not _is_alike(self._alike[-1], event):
+            self._flush()
+        if event.kind is EventKind.CANDIDATE:
+            self._alike.append(event)
+        elif text := line_of(event):
+            self._print(event, text)
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        alike, self._alike = self._alike, []
+        if len(alike) == 1:
+            self._print(alike[0], line_of(alike[0]))
+        elif alike:
+            self._print(alike[-1], f"{len(alike)} candidates: {verdict_of(alike[-1].data)}")
+
+    def _print(self, event: Event, text: str) -> None:
+        where = "" if event.step == "run" else f"{event.step}: "
+        self._console.print(f"{event.seconds:6.1f}s  {where}{text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _is_alike(event: Event, other: Event) -> bool:
+    both_candidates = other.kind is event.kind is EventKind.CANDIDATE
+    return both_candidates and other.step == event.step and verdict_of(other.data) == verdict_of(event.data)
 
 
 def line_of(event: Event) -> str:
