@@ -91,7 +91,8 @@ def wants_checks(spec: Spec, candidates: Sequence[Candidate], settings: Settings
     leader = winner(candidates, settings)
     if leader is None or not leader.evidence.passes:
         return False
-    if settles(True, bool(spec.examples), agreement_of(candidates, settings), settings):
+    agreed = agreement_of(candidates, settings)
+    if settles(True, bool(spec.examples), agreed, settings, comparable=spec.entry_point is not None):
         return False
     return len({c.evidence.behaviour for c in candidates if c.evidence.passes}) > 1
 

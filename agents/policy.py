@@ -95,12 +95,13 @@ def next_actions(now: Situation) -> tuple[Action, ...]:
 # --- guided ----------------------------------------------------------------------------------------------------------
 
 
-def settles(passes: bool, has_examples: bool, agreement: int, settings: Settings) -> bool:
+def settles(passes: bool, has_examples: bool, agreement: int, settings: Settings, *, comparable: bool = True) -> bool:
     """Whether candidates settle a task: the best passes the visible examples and others behave like it.
 
-    Without examples agreement is all there is, so more of it is asked for. Without consensus nobody compares.
+    Without examples agreement is all there is, so more of it is asked for. Without consensus nobody compares, and where
+    no function is named, as for a class, nobody can.
     """
-    if not settings.has(Part.CONSENSUS):
+    if not settings.has(Part.CONSENSUS) or not comparable:
         return passes
     wanted = 2 if has_examples else max(2, settings.drafts // 2)
     return passes and agreement >= min(wanted, settings.drafts)
@@ -108,7 +109,8 @@ def settles(passes: bool, has_examples: bool, agreement: int, settings: Settings
 
 def is_settled(now: Situation) -> bool:
     """Whether nothing needs to be done any more."""
-    return settles(now.best_passes, now.has_examples, now.agreement, now.settings)
+    comparable = now.nodes[ROOT].spec.entry_point is not None
+    return settles(now.best_passes, now.has_examples, now.agreement, now.settings, comparable=comparable)
 
 
 def _guide(now: Situation) -> tuple[Action, ...]:

@@ -12,6 +12,7 @@ from leafwise.agents.contracts import Spec, Task
 from leafwise.agents.errors import TaskError
 from leafwise.agents.examples import NO_CODE, called_names, find_examples
 from leafwise.agents.given import given_code
+from leafwise.agents.usage_examples import find_usage_examples
 from leafwise.agents.worded_examples import find_worded_examples
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
@@ -59,7 +60,7 @@ def read_task(
         raise TaskError("the task is empty", 'say what to write: leafwise solve "Write a function ..."')
     given: list[Check] = []
     for text in examples:
-        found = find_examples(text)
+        found = find_usage_examples(text) or find_examples(text)
         if not found:
             raise TaskError(f"cannot read the example {text.strip()[:80]!r}", "write it as: f(2, 3) == 5")
         given += found
@@ -70,12 +71,13 @@ def read_task(
     if signature is None and not _about([*read, *given, *checks], entry_point):
         # a word of the prose is no name if every example calls something else
         entry_point = _most_called([*read, *given, *checks]) or entry_point
+    used = [e for e in find_usage_examples(statement) if entry_point in (None, *called_names(e.code))]
     return Task(
         statement=statement.strip(),
         entry_point=entry_point,
         signature=signature[1] if signature else None,
         # what the user gave as an example or a test is kept whatever it calls
-        examples=tuple(dict.fromkeys([*_about(read, entry_point), *given, *checks])),
+        examples=tuple(dict.fromkeys([*_about(read, entry_point), *used, *given, *checks])),
         setup=setup,
         given=given_code(statement, entry_point),
         allow_imports=tuple(allow_imports),

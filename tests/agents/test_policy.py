@@ -88,11 +88,15 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "agreement on a wrong answer is not easy": ({"agreement": 6}, PLAN),
     "without examples half is enough": ({**PASSING, "has_examples": False, "agreement": 3}, SELECT),
     "without examples two that agree are too few": ({**PASSING, "has_examples": False, "agreement": 2}, DRAFT),
+    "what nobody can compare is settled by a pass": (
+        {**PASSING, "has_examples": False, "nodes": tree(node(ROOT, entry_point=None))},
+        SELECT,
+    ),
     "without gate an easy task is split": ({**PASSING, "agreement": 6, "settings": without(Part.GATE)}, PLAN),
     "without consensus the first pass ends the task": ({**PASSING, "settings": without(Part.CONSENSUS)}, SELECT),
     # marginal value
     "a hard task is split where the budget carries a tree": ({}, PLAN),
-    "a small budget is spent on drafts": ({"answers_left": 12.0}, DRAFT),
+    "a small budget is spent on drafts": ({"answers_left": 5.0}, DRAFT),
     "nothing is left for anything but the end": ({**ENOUGH, "answers_left": 1.0}, SELECT),
     "a plan that came to nothing: drafts go on": (PLANNED, DRAFT),
     "a near miss is repaired before the last drafts": ({**PLANNED, "drafts": 18, "near": 0.67}, REPAIR),
