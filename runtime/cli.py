@@ -60,13 +60,18 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def _configure_process() -> None:
-    """What holds for the whole process: logging, warnings, and how OpenMP waits.
+    """What holds for the whole process: logging, warnings, signals, and how OpenMP waits.
 
     Warnings go to standard error as lines; LEAFWISE_LOG=debug (or info) shows more, llama.cpp's own words included.
     """
     import logging
+    import signal
+    import threading
     import warnings
 
+    # `timeout`, a scheduler or a shutdown is a Ctrl-C that nobody typed: what is done is kept, and said
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     # llama.cpp's threads wait for each other some 300 times a token. Spinning is right for microseconds only: on a busy
     # machine it burns the very core that the other thread is waiting for. Read by libgomp when llama.cpp is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

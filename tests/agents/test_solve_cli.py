@@ -138,11 +138,12 @@ def test_a_killed_run_resumes_and_repeats_no_finished_step(tmp_path: Path) -> No
 
 @pytest.mark.model
 @pytest.mark.sandbox
-def test_ctrl_c_leaves_a_run_to_resume_and_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_a_run_to_resume_and_no_process(number: signal.Signals, tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     process = start_hard(trace)
     wait_for(trace, "step_started", "draft", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert out == ""
