@@ -1,4 +1,4 @@
-"""Parsing from several threads while the garbage collector runs all the time: what CPython 3.11.7 can't do by itself."""
+"""Parsing from several threads while garbage is collected all the time, which CPython 3.11.7 can not do by itself."""
 
 from __future__ import annotations
 
