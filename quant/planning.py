@@ -1,0 +1,139 @@
+"""From what a user asks for to a recipe: limits, the integer linear program, and words on every choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from leafwise.quant.allocate import Allocation, allocate
+from leafwise.quant.contracts import CostTable, Recipe, TensorCosts
+from leafwise.quant.errors import QuantizeError
+from leafwise.quant.evidence import Evidence
+from leafwise.quant.limits import Limits, memory_beside_weights
+from leafwise.runtime.contracts import Contract
+from leafwise.runtime.gguf_header import GGUFHeader
+
+SLACK = 0.1
+"""What `for_this_machine` may be slower than the fastest types, as a share."""
+_FAST_BITS = 4.0  # below that speed is not worth its price
+_METADATA_BYTES = 1 << 16  # the recipe itself, and provenance
+_USUAL_BITS = 4.5
+
+
+class Ask(Contract):
+    """What a file shall be; all limits hold together."""
+
+    bits_per_weight: float | None = Field(default=None, gt=0, le=32)
+    """Over all tensors."""
+    file_bytes: int | None = Field(default=None, gt=0)
+    """Of the whole file."""
+    memory_bytes: int | None = Field(default=None, gt=0)
+    """For running it with `context` tokens: weights, KV cache, computing."""
+    context: int = Field(default=8192, gt=0)
+    """Tokens of context that must fit as well."""
+    for_this_machine: bool = False
+    """Latency first: about as fast here as the fastest types are, in prefill and with many sequences."""
+    slack: float = Field(default=SLACK, ge=0)
+    """What that may be slower, as a share."""
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.for_this_machine or any((self.bits_per_weight, self.file_bytes, self.memory_bytes))
+
+    def words(self) -> dict[str, str]:
+        """What was asked for, as a recipe keeps it."""
+        asked = self.model_dump(exclude_defaults=True)
+        if self.memory_bytes:
+            asked["context"] = self.context
+        return {name: str(value) for name, value in asked.items()}
+
+    def bits(self, header: GGUFHeader) -> float:
+        """Bits per weight that it comes to, about; between 2.5 and 6, where sensitivities can be measured well."""
+        sizes = [self.file_bytes, self.memory_bytes and self.memory_bytes - memory_beside_weights(header, self.context)]
+        bits = [self.bits_per_weight, *(8 * size / header.parameters for size in sizes if size)]
+        return round(min(max(min((b for b in bits if b), default=_USUAL_BITS), 2.5), 6.0), 1)
+
+
+def plan(evidence: Evidence, ask: Ask) -> Recipe:
+    """Choose a type for every tensor.
+
+    Raises:
+        QuantizeError: it can't be done; the message says which limit, and by how much.
+    """
+    if not ask.anything:
+        raise QuantizeError("nothing was asked for", "give bits per weight, a size, memory, or --for-this-machine")
+    limits = limits_of(ask, evidence)
+    allocation = allocate(evidence.table, limits, sensitivities=evidence.factors or None)
+    return recipe_of(evidence, allocation, ask.words())
+
+
+def limits_of(ask: Ask, evidence: Evidence) -> Limits:
+    """The limits of the integer linear program.
+
+    Raises:
+        QuantizeError: speeds are asked for and were not measured.
+    """
+    header = evidence.header
+    own = header.file_bytes - header.weight_bytes + _METADATA_BYTES
+    limits = Limits(
+        bits_per_weight=ask.bits_per_weight,
+        total_bytes=max(1, ask.file_bytes - own) if ask.file_bytes else None,
+        memory_bytes=ask.memory_bytes,
+        beside_weights=memory_beside_weights(header, ask.context) if ask.memory_bytes else 0,
+    )
+    if not ask.for_this_machine:
+        return limits
+    fast = _fast_types(evidence.table)
+    speeds = {
+        speed: (1 + ask.slack) * allocate(evidence.table, limits, objective=speed, allowed=fast).value
+        for speed in ("prefill_seconds", "batch_seconds")
+    }
+    return limits.model_copy(update=speeds)
+
+
+def recipe_of(evidence: Evidence, allocation: Allocation, asked: Mapping[str, str]) -> Recipe:
+    """An allocation with its reasons and predictions."""
+    table, factors = evidence.table, evidence.factors
+    losses = {
+        tensor.name: factors.get(tensor.name, 1.0) * choice.error
+        for tensor in table.tensors
+        if (choice := tensor.choice(allocation.types[tensor.name]))
+    }
+    whole = sum(losses.values()) or 1.0
+    return Recipe(
+        source_sha256=table.source_sha256,
+        importance_sha256=table.importance_sha256,
+        asked=dict(asked),
+        types=allocation.types,
+        why={
+            tensor.name: _why(tensor, allocation.types[tensor.name], factors.get(tensor.name, 1.0), whole)
+            for tensor in table.tensors
+        },
+        predicted={("mean_kl" if factors and name == "error" else name): v for name, v in allocation.totals.items()},
+    )
+
+
+def _why(tensor: TensorCosts, type_: str, factor: float, whole: float) -> str:
+    """The tensor's share of the loss, and what the next better type would change."""
+    choice = tensor.choice(type_)
+    if choice is None:
+        return ""
+    said = f"{100 * factor * choice.error / whole:.1f} % of the loss"
+    better = [other for other in tensor.choices if other.bytes > choice.bytes and other.error < choice.error]
+    if not better:
+        return f"{said}; nothing is better"
+    following = min(better, key=lambda other: other.bytes)
+    saved = 100 * factor * (choice.error - following.error) / whole
+    return f"{said}; {following.type} would take off {saved:.1f} points for {following.bytes - choice.bytes:,} bytes"
+
+
+def _fast_types(table: CostTable) -> list[str]:
+    """Types of at least four bits."""
+    bits: dict[str, float] = {}
+    for tensor in table.tensors:
+        for choice in tensor.choices:
+            bits[choice.type] = 8 * choice.bytes / math.prod(tensor.shape)
+    return [name for name, value in bits.items() if value >= _FAST_BITS]
