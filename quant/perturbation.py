@@ -1,4 +1,4 @@
-"""A copy of a full-precision model in which some weights are what a type leaves of them, and the others as they were."""
+"""A copy of a full-precision model in which some weights are what a type leaves of them, others as they were."""
 
 from __future__ import annotations
 
