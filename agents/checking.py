@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from leafwise.agents.contracts import Evidence, Failure, Spec
+from leafwise.agents.hard_coded import is_hard_coded
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Check, CheckResult, Limits, Program, Status, Verdict
 
@@ -58,6 +59,7 @@ def examine(
         checks_passed=sum(passed[first:second]),
         checks_total=len(checks),
         check_results=tuple(passed[first:second]),
+        hard_coded=is_hard_coded(source, spec.entry_point),
         behaviour=tuple(_behaviour(r, tried=second + i < reached) for i, r in enumerate(results[second:])),
         failure=first_failure(spec.examples, results[:first], verdict),
         detail=verdict.detail if ended else "",

@@ -29,7 +29,8 @@ def cluster_sizes(candidates: Sequence[Candidate]) -> list[int]:
 def expected_agreements(candidates: Sequence[Candidate]) -> list[float]:
     """For each candidate, how many of its peers, itself included, behave like it on an input: the mean over inputs.
 
-    Peers are the candidates that pass as many visible examples as any does: what is known to be wrong has no vote.
+    Peers are the candidates that compute and pass as many visible examples as any does: what is known to be wrong has
+    no vote.
     Inputs on which most peers fail are left out: they are of the wrong type, or outside of what the function is for.
     An input that a candidate was not tried on, because it hung before, is not counted for or against it.
     Who does not load or fails everywhere has 0, and without inputs only equal code agrees, as in `cluster_sizes`.
@@ -70,6 +71,7 @@ def _behaviour(candidate: Candidate) -> tuple[str, ...] | None:
 
 def _peers(candidates: Sequence[Candidate]) -> list[Evidence]:
     """The evidence of those that have a vote."""
+    candidates = [c for c in candidates if not c.evidence.hard_coded] or candidates
     most = max((c.evidence.examples_passed for c in candidates if c.evidence.loads), default=0)
     peers = [c.evidence for c in candidates if _behaviour(c) is not None]
     return [evidence for evidence in peers if evidence.examples_passed == most]

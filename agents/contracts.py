@@ -146,6 +146,8 @@ class Evidence(Contract):
     """Generated checks there are."""
     check_results: tuple[bool, ...] = ()
     """Which of them passed, in their order."""
+    hard_coded: bool = False
+    """Whether the function reads none of its parameters: that it gives an example's value says nothing."""
     behaviour: tuple[str, ...] = ()
     """What it returned or raised on each generated input: equal behaviours form a cluster."""
     failure: Failure | None = None
@@ -157,8 +159,8 @@ class Evidence(Contract):
 
     @property
     def passes(self) -> bool:
-        """Whether it loads and no visible example fails (true as well when there are none)."""
-        return self.loads and self.examples_passed == self.examples_total
+        """Whether it loads, computes, and no visible example fails (true as well when there are none)."""
+        return self.loads and not self.hard_coded and self.examples_passed == self.examples_total
 
 
 class Candidate(Contract):

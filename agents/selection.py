@@ -15,9 +15,9 @@ from leafwise.agents.contracts import Candidate
 def rank(candidates: Sequence[Candidate], *, consensus: bool = True, checks: bool = True) -> list[Candidate]:
     """Best first; equal candidates stay in order: an earlier stage's answer is not replaced without a reason.
 
-    After loading and visible examples comes the expected agreement, times one plus the share of the generated checks
-    that the candidate passes, each weighed by how many candidates pass it. Among equals, a whole answer is better than
-    one that was cut, and a likelier one better than another.
+    What is hard-coded comes after all that computes. After that and visible examples comes the expected agreement,
+    times one plus the share of the generated checks that the candidate passes, each weighed by how many candidates
+    pass it. Among equals, a whole answer is better than one that was cut, and a likelier one better than another.
 
     Args:
         candidates: in the order in which they came.
@@ -27,10 +27,11 @@ def rank(candidates: Sequence[Candidate], *, consensus: bool = True, checks: boo
     agreements = expected_agreements(candidates) if consensus else [1.0] * len(candidates)
     trusted = trusted_checks(candidates) if checks else [0.0] * len(candidates)
 
-    def merit(index: int) -> tuple[bool, int, float, int, bool, float]:
+    def merit(index: int) -> tuple[bool, bool, int, float, int, bool, float]:
         candidate, evidence = candidates[index], candidates[index].evidence
         return (
             evidence.loads,
+            not evidence.hard_coded,
             evidence.examples_passed,
             round(agreements[index] * (1 + trusted[index]), 9),  # equal ones must not differ by the order of a sum
             evidence.checks_passed if checks else 0,

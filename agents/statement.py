@@ -24,6 +24,8 @@ def _claim(evidence: Evidence | None) -> str:
         return "The model wrote nothing that could be read as code."
     if not evidence.loads:
         return f"The code does not load: {evidence.detail or 'unknown reason'}."
+    if evidence.hard_coded and evidence.examples_passed == evidence.examples_total:
+        return f"The code does not compute: the function reads none of its parameters.{_generated(evidence)}"
     if not evidence.examples_total:
         return f"The code loads, but the task has no example to check it with.{_generated(evidence)}"
     passed, total = evidence.examples_passed, evidence.examples_total

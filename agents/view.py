@@ -124,7 +124,7 @@ def verdict_of(candidate: dict[str, Any]) -> str:
     evidence = candidate["evidence"]
     if not evidence["loads"]:
         return f"does not load ({evidence['detail']})"
-    words = []
+    words = ["hard-coded"] if evidence.get("hard_coded") else []
     if total := evidence["examples_total"]:
         words.append(f"{evidence['examples_passed']}/{total} examples")
     if total := evidence["checks_total"]:
