@@ -143,7 +143,7 @@ def _excerpt(lines: list[str], tree: ast.Module, name: str) -> str:
     """Some thousand characters from a statement at the top level, so that not every one begins with imports."""
     starts = [node.lineno - 1 for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)] or [0]
     rest = sum(len(line) for line in lines)
-    possible = []
+    possible: list[int] = []
     before, at = 0, 0
     for start in starts:
         before, at = before + sum(len(line) for line in lines[at:start]), start
