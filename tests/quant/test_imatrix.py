@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import llama_cpp
@@ -23,9 +24,10 @@ from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_imatrix import read_imatrix, write_imatrix
 from leafwise.quant.imatrix import gather
 from leafwise.quant.importance import ImportanceMatrix, merge
+from leafwise.quant.native_collector import Collector
 from leafwise.runtime.errors import ModelFileError
 
-TINY = Shape(blocks=2, embedding=256, feed_forward=512, heads=4, kv_heads=2, vocabulary=512, context=512)
+TINY = Shape(blocks=2, embedding=256, feed_forward=512, heads=4, kv_heads=2, vocabulary=512, context=2048)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,30 @@ def test_every_weight_that_is_multiplied_with_is_known(whole: ImportanceMatrix) 
     assert {block: maxima.shape for block, maxima in whole.key_maxima.items()} == {0: (2, 32), 1: (2, 32)}
     assert all((maxima > 0).all() for maxima in whole.key_maxima.values())
     assert (whole.chunks, whole.chunk_size) == (5, 32)
+
+
+def test_a_chunk_of_several_decodes_is_whole(tiny: Path) -> None:
+    """More tokens than one decode takes: attention looks back only, so the beginning adds the same to the sums."""
+    text = calibration_text("calibration", 20_000)
+    long = gather(tiny, text, chunks=1, context=600, threads=1)
+    beginning = gather(tiny, text, chunks=1, context=512, threads=1)
+    assert {count.item() for count in long.counts.values()} == {600}
+    for name, sums in beginning.sums.items():
+        assert (long.sums[name] >= sums * (1 - 1e-5)).all(), name
+    for block, maxima in beginning.key_maxima.items():
+        assert (long.key_maxima[block] >= maxima * (1 - 1e-5)).all()
+
+
+@pytest.mark.parametrize(("mode", "first", "second"), [(0, [0, 2], [1, 3]), (2, [0, 1], [2, 3])])
+def test_keys_are_paired_as_rope_pairs_them(mode: int, first: list[int], second: list[int]) -> None:
+    keys = np.random.default_rng(1).normal(size=(1, 7, 2, 6)).astype(np.float32)  # 4 of 6 elements are rotated
+    collector = Collector({})
+    for part in (keys[:, :3], keys[:, 3:]):
+        seen: Any = SimpleNamespace(label="Kcur-5", op_params=[0, 4, mode], floats=lambda part=part: part)
+        collector._see_keys(seen)
+    expected = np.sqrt(keys[0][..., first] ** 2 + keys[0][..., second] ** 2).max(axis=0)
+    assert collector.keys.keys() == {5}
+    np.testing.assert_allclose(collector.keys[5], expected, rtol=1e-6)
 
 
 def same(one: ImportanceMatrix, other: ImportanceMatrix) -> bool:
