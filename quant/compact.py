@@ -30,13 +30,13 @@ class Compact:
 
     counts: NDArray[np.uint16]
     """Tokens in each head, shape (n,)."""
-    ids: NDArray[np.uint16] | NDArray[np.uint32]
+    ids: NDArray[np.unsignedinteger[Any]]
     """The heads' tokens one after the other, each head's likeliest first."""
     log_probs: NDArray[np.float16]
     """Their log-probabilities."""
     residual: NDArray[np.float32]
     """Mass outside of the head, shape (n,)."""
-    tail_ids: NDArray[np.uint16] | NDArray[np.uint32]
+    tail_ids: NDArray[np.unsignedinteger[Any]]
     """A sample of the tokens outside of the head, each drawn with probability p / residual, shape (n, samples)."""
     tail_log_probs: NDArray[np.float16]
     """Their log-probabilities."""
@@ -68,7 +68,7 @@ def concatenate(parts: Sequence[Compact]) -> Compact:
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits to natural log-probabilities, shape (n, n_vocab); sums in float64."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted: NDArray[np.float32] = logits - logits.max(axis=1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
     return shifted
 
@@ -110,9 +110,9 @@ def _compress(
     tolerance: float,
     tail: int,
 ) -> Compact:
-    rows, n_vocab = logits.shape
+    n_vocab = logits.shape[1]
     head = min(head, n_vocab)
-    id_type = np.uint16 if n_vocab <= 2**16 else np.uint32
+    id_type: type[np.unsignedinteger[Any]] = np.uint16 if n_vocab <= 2**16 else np.uint32
     log_p = log_softmax(logits)
     order = np.argpartition(-log_p, head - 1, axis=1)[:, :head]
     # ties by number, so that the first one is the token that `argmax` names
@@ -143,4 +143,5 @@ def _systematic(cumulated: NDArray[np.float64], count: int, start: float) -> NDA
     """Indices where the cumulated mass passes (start + 0, 1, ..., count - 1) / count of all."""
     whole = cumulated[-1]
     points = np.minimum((start + np.arange(count)) / count * whole, np.nextafter(whole, 0))
-    return np.searchsorted(cumulated, points, side="right").clip(max=len(cumulated) - 1)
+    found: NDArray[np.int64] = np.searchsorted(cumulated, points, side="right").clip(max=len(cumulated) - 1)
+    return found

@@ -142,14 +142,14 @@ def _score(p: Compact, log_q: NDArray[np.float32], targets: NDArray[np.int32]) -
     log_p = p.log_probs.astype(np.float64)
     # rounding to float16 must not make the head's mass another one: a proper distribution has no negative divergence
     log_p += np.log((1 - residual).clip(_TINY) / np.bincount(rows, np.exp(log_p), n).clip(_TINY))[rows]
-    head = np.bincount(rows, np.exp(log_p) * (log_p - log_q[rows, ids]), n)
+    head = np.bincount(rows, np.exp(log_p) * (log_p - log_q[rows, ids]), n).astype(np.float64)
 
     outside = np.exp(log_q)
     outside[rows, ids] = 0
     outside_q = outside.sum(axis=1, dtype=np.float64).clip(_TINY)
     has_tail = residual > 0
     inside_r = np.where(has_tail, residual, 1.0)
-    lumped = np.where(has_tail, residual * np.log(inside_r / outside_q), 0.0)
+    lumped: NDArray[np.float64] = np.where(has_tail, residual * np.log(inside_r / outside_q), 0.0)
 
     log_r = np.take_along_axis(log_q, p.tail_ids.astype(np.int64), 1) - p.tail_log_probs.astype(np.float64)
     log_r = (log_r + np.log(inside_r / outside_q)[:, None]).clip(-_LARGEST_LOG, _LARGEST_LOG)

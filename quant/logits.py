@@ -85,7 +85,7 @@ class LogitsProcess:
             source.encode("utf-8", "replace") if isinstance(source, str) else source.astype("<i4", copy=False).tobytes()
         )
         self._name = model.name
-        self._process: subprocess.Popen[bytes]
+        self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes]
         self._open()
 
@@ -129,22 +129,20 @@ class LogitsProcess:
 
     def close(self) -> None:
         """End the process, whatever it does. Closing twice is fine."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdout, self._errors):
-            if stream is not None:
-                stream.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._stdout.close()
+        self._errors.close()
 
     def _open(self) -> None:
-        self._start()
         try:
             try:
-                self._read_hello()
+                self._start()
             except _CrashedError:
                 self.close()  # most likely weights repacked for a CPU that this is not: once more, without
                 self._job = self._job.model_copy(update={"safe": True})
                 self._start()
-                self._read_hello()
         except BaseException:
             self.close()
             raise
@@ -163,8 +161,8 @@ class LogitsProcess:
             with self._process.stdin as stdin:
                 stdin.write(self._job.model_dump_json().encode() + b"\n" + self._data)
         except BrokenPipeError:
-            self._process.stdin = None
             self._died()
+        self._read_hello()
 
     def _read_hello(self) -> None:
         line = self._stdout.readline(_LINE_BYTES)
@@ -179,11 +177,12 @@ class LogitsProcess:
 
     @property
     def _stdout(self) -> IO[bytes]:
+        assert self._process is not None
         assert self._process.stdout is not None
         return self._process.stdout
 
     def _fill(self, array: NDArray[Any]) -> None:
-        view, at = memoryview(array).cast("B"), 0
+        view, at = array.data.cast("B"), 0
         while at < len(view):
             got = self._stdout.readinto(view[at:])  # type: ignore[attr-defined]
             if not got:
@@ -192,6 +191,7 @@ class LogitsProcess:
 
     def _died(self, last: bytes = b"") -> NoReturn:
         """Raise what ended the process: its own report, or the signal."""
+        assert self._process is not None
         status = self._process.wait()
         if status == 1 and (report := _report(last)):
             raise error_named(report.error, report.message, report.hint)

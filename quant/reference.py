@@ -152,7 +152,7 @@ def _digest(info: ReferenceInfo, arrays: dict[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256(json.dumps(info.model_dump(mode="json"), sort_keys=True).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        digest.update(memoryview(arrays[name]).cast("B"))
+        digest.update(arrays[name].tobytes())
     return digest.hexdigest()
 
 
@@ -199,7 +199,8 @@ def _read_arrays(path: Path, info: ReferenceInfo, file: Any) -> dict[str, NDArra
 def _check_values(path: Path, reference: Reference) -> None:
     """What the hash does not say: whether a file that somebody made on purpose makes sense."""
     info, kept = reference.info, reference.distributions
-    for name, array in (("tokens", reference.tokens), ("ids", kept.ids), ("tail_ids", kept.tail_ids)):
+    numbers: dict[str, NDArray[Any]] = {"tokens": reference.tokens, "ids": kept.ids, "tail_ids": kept.tail_ids}
+    for name, array in numbers.items():
         if array.size == 0 or array.min() < 0 or array.max() >= info.n_vocab:
             _refuse(path, f"the array {name!r} names tokens that do not exist")
     heads = int(kept.counts.sum(dtype=np.int64))
@@ -207,7 +208,12 @@ def _check_values(path: Path, reference: Reference) -> None:
         _refuse(path, "its heads do not add up")
     if kept.tail_ids.shape != kept.tail_log_probs.shape:
         _refuse(path, "its tails do not fit")
-    for name, array in (("log_probs", kept.log_probs), ("tail", kept.tail_log_probs), ("next", kept.next_log_probs)):
+    logs: dict[str, NDArray[Any]] = {
+        "log_probs": kept.log_probs,
+        "tail_log_probs": kept.tail_log_probs,
+        "next_log_probs": kept.next_log_probs,
+    }
+    for name, array in logs.items():
         if not (np.isfinite(array).all() and array.max() <= 1e-3):
             _refuse(path, f"the array {name!r} holds no log-probabilities")
     if not (kept.residual.min() >= 0 and kept.residual.max() <= 1):
