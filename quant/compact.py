@@ -115,8 +115,9 @@ def _compress(
     id_type: type[np.unsignedinteger[Any]] = np.uint16 if n_vocab <= 2**16 else np.uint32
     log_p = log_softmax(logits)
     order = np.argpartition(-log_p, head - 1, axis=1)[:, :head]
-    # ties by number, so that the first one is the token that `argmax` names
+    # ties by number, so that the first one is the token that `argmax` names, also where more tie than the head has
     order = np.take_along_axis(order, np.lexsort((order, -np.take_along_axis(log_p, order, 1)), axis=1), 1)
+    order[:, 0] = log_p.argmax(axis=1)
     best = np.take_along_axis(log_p, order, 1)
     covered = np.exp(best, dtype=np.float64).cumsum(axis=1)
     counts = np.minimum((covered < 1 - tolerance).sum(axis=1) + 1, head)

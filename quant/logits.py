@@ -194,6 +194,8 @@ class LogitsProcess:
         assert self._process is not None
         status = self._process.wait()
         if status == 1 and (report := _report(last)):
+            if report.error == QuantizeError.__name__:
+                raise QuantizeError(report.message, report.hint)
             raise error_named(report.error, report.message, report.hint)
         if status < 0:
             name = signal_name(-status)
