@@ -84,8 +84,8 @@ def reference(
 
 def _report(info: ReferenceInfo, size: int, source: str) -> None:
     print(
-        f"{info.chunks:,} chunk{'' if info.chunks == 1 else 's'} of {info.context:,} tokens ({source}): {info.scored:,} scored, "
-        f"perplexity {info.perplexity:.3f}, {size / 1e6:.1f} MB",
+        f"{info.chunks:,} chunk{'' if info.chunks == 1 else 's'} of {info.context:,} tokens ({source}): "
+        f"{info.scored:,} scored, perplexity {info.perplexity:.3f}, {size / 1e6:.1f} MB",
         file=sys.stderr,
     )
     check = info.check
