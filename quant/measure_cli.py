@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
+_DIVERGENCE = ("mean KL", "median", "99 %", "99.9 %", "max")  # a table of their own on a narrow terminal
 _Measure = Callable[[Path, Callable[[int, int], None]], "Perplexity"]
 
 
@@ -129,18 +130,29 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         for line in cells:
             print(*line.values(), sep="\t")
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in cells[0]:
-            table.add_column(title, justify="left" if title == "model" else "right", no_wrap=title != "model")
-        for line in cells:
-            table.add_row(*(cell.replace("[", "\\[") for cell in line.values()))
-        Console(highlight=False).print(table)
+        _print_rich(cells)
     for row in rows:
         if "mean_kl" in row:
             print(_storage_note(row), file=sys.stderr)
+
+
+def _print_rich(cells: list[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    titles = list(cells[0])
+    width = sum(2 + max(len(text) for text in (title, *(line[title] for line in cells))) for title in titles)
+    divergence = [title for title in titles if title in _DIVERGENCE]
+    halves = [[title for title in titles if title not in divergence], ["model", *divergence]]
+    for half in halves if divergence and width > console.width else [titles]:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in half:
+            table.add_column(title, justify="left" if title == "model" else "right", no_wrap=title != "model")
+        for line in cells:
+            table.add_row(*(Text(line[title]) for title in half))
+        console.print(table)
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
