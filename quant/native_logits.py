@@ -24,7 +24,7 @@ from leafwise.runtime.errors import LeafwiseError
 from leafwise.runtime.llama import LlamaModel, LlamaOptions, library_version
 from leafwise.runtime.llama_batch import Row
 
-_BATCH = 512  # tokens of a step; several chunks in one, as sequences, took as long (at 128 and at 512 tokens each)
+_BATCH = 512  # tokens of a step; several chunks in one, as sequences, took as long (at 128 tokens each)
 
 
 def run(stdin: BinaryIO, stdout: BinaryIO) -> int:
