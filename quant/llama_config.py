@@ -124,7 +124,7 @@ def _check_kind(config: dict[str, Any]) -> None:
     for key, value in wanted.items():
         if config.get(key) not in (None, value):
             raise QuantizeError(
-                f"config.json: {key} {str(config[key])[:40]!r} is not supported",
+                f"config.json: {key} {str(config[key])[:40]} is not supported",
                 f"leafwise converts models with {value!r}",
             )
 

@@ -59,7 +59,9 @@ def is_byte_level(path: Path) -> bool:
         QuantizeError: the file is damaged.
     """
     model = read_object(path).get("model")
-    return isinstance(model, dict) and model.get("type", "BPE") == "BPE" and model.get("byte_fallback") is not True
+    if not isinstance(model, dict) or model.get("byte_fallback") is True:
+        return False
+    return bool(model.get("type", "BPE") == "BPE")
 
 
 def read_added(path: Path) -> list[Added]:
@@ -162,7 +164,7 @@ def _space_prefix(path: Path, tokenizer: dict[str, Any]) -> bool:
     if kinds in ([("Prepend", _SPACE), ("Replace", _SPACE)], [("Replace", _SPACE)]) and not pre:
         return len(kinds) == 2
     if not kinds and pre.get("type") == "Metaspace" and not pre.get("split", True):
-        return pre.get("prepend_scheme", "always") != "never"
+        return bool(pre.get("prepend_scheme", "always") != "never")
     raise QuantizeError(
         f"{path}: the tokenizer changes text in a way that is not known", "get the tokenizer.model of this model"
     )

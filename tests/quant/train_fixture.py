@@ -15,7 +15,6 @@ import hashlib
 import json
 import math
 import platform
-import sys
 import sysconfig
 import time
 from collections.abc import Iterator
@@ -121,7 +120,7 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
 
 def encode(tokenizer: Tokenizer, files: list[tuple[str, str]], *, chats: bool) -> np.ndarray:
     """One stream of tokens: every file between its begin and end tokens, then what it gives as conversations."""
-    im_start, im_end, bos, eos = (tokenizer.token_to_id(SPECIAL[i]) for i in (2, 3, 0, 1))
+    bos, eos, im_start, im_end = (VOCABULARY - len(SPECIAL) + i for i in range(4))
 
     def ids(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -291,4 +290,4 @@ def train(model: Any, stream: np.ndarray, scratch: Path, *, stop: bool) -> dict[
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
