@@ -85,11 +85,6 @@ def open_checkpoint(source: Path) -> dict[str, StoredTensor]:
     return _sharded(source)
 
 
-def checkpoint_files(tensors: dict[str, StoredTensor]) -> list[Path]:
-    """The files that hold a checkpoint's tensors."""
-    return sorted({tensor.file for tensor in tensors.values()})
-
-
 def _sharded(source: Path) -> dict[str, StoredTensor]:
     where = _weight_map(source)
     found: dict[str, StoredTensor] = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from leafwise.quant.checkpoint import checkpoint_files, open_checkpoint
+from leafwise.quant.checkpoint import open_checkpoint
 from leafwise.quant.checkpoint_names import Mapped, map_tensors
 from leafwise.quant.float_formats import FloatType
 from leafwise.quant.float_formats import convert as convert_floats
@@ -62,7 +62,7 @@ def convert(
         tensors.append(Planned("rope_freqs.weight", factors.shape, "f32", lambda: [factors]))
     metadata = {**_model(source, config, type_), **_tokenizer(tokenizer)}
     needed = planned_bytes(tensors) + _text_bytes(metadata)
-    inputs = [source / "config.json", *checkpoint_files(stored)]
+    inputs = [path for path in source.iterdir() if path.is_file()]
     with whole_file(target, replace=replace, needed_bytes=needed, inputs=inputs) as part:
         write_gguf(part, "llama", metadata, tensors, progress)
         return read_header(part)

@@ -52,6 +52,8 @@ def read_tokenizer(source: Path, rows: int, pre: str | None = None) -> Tokenizer
         raise QuantizeError(
             f"there is no tokenizer.json and no tokenizer.model in {source}", "download the tokenizer's files too"
         )
+    if pieces.model == "llama" and isinstance(settings.get("add_prefix_space"), bool):
+        pieces = pieces.model_copy(update={"space_prefix": settings["add_prefix_space"]})
     pieces = fill(pieces, _added(source, settings), rows)
     special = _special(source, settings, pieces)
     begin, end = _frame(source, settings, pieces, special)

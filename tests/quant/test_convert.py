@@ -20,12 +20,14 @@ from tiny_llamas import (
 )
 
 from leafwise.quant.convert import convert
+from leafwise.quant.float_formats import FloatType
 from leafwise.quant.llama_config import read_config
 from leafwise.runtime.contracts import Message, Request
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.opening import open_engine
 
+TYPES: tuple[FloatType, ...] = ("f16", "bf16", "f32")
 SOME = [4088, *(int(t) for t in np.random.default_rng(5).integers(0, 4088, 300))]
 
 
@@ -78,9 +80,10 @@ def test_the_engine_runs_it_with_its_chat_template(fixture_f32: Path) -> None:
         engine.close()
 
 
-@pytest.mark.parametrize("type_", ["f16", "bf16", "f32"])
-def test_types_and_what_the_header_says(type_: str, tmp_path: Path) -> None:
-    target, seen = tmp_path / "made.gguf", []
+@pytest.mark.parametrize("type_", TYPES)
+def test_types_and_what_the_header_says(type_: FloatType, tmp_path: Path) -> None:
+    target = tmp_path / "made.gguf"
+    seen: list[tuple[int, int]] = []
     made = convert(FIXTURE, target, type_=type_, progress=lambda done, total: seen.append((done, total)))
     assert made == read_header(target)
     assert made.quantization == type_.upper()
@@ -94,8 +97,8 @@ def test_types_and_what_the_header_says(type_: str, tmp_path: Path) -> None:
 
 def test_half_precision_files_compute_nearly_the_same(tmp_path: Path) -> None:
     reference = torch_logits(FIXTURE, SOME)
-    for type_ in ("f16", "bf16"):
-        convert(FIXTURE, tmp_path / type_, type_=type_)  # type: ignore[arg-type]
+    for type_ in TYPES[:2]:
+        convert(FIXTURE, tmp_path / type_, type_=type_)
         assert float(np.abs(llama_logits(tmp_path / type_, SOME) - reference).mean()) < 0.05, type_
 
 

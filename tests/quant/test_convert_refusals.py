@@ -73,10 +73,10 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def refused(folder: Path, match: str, type_: str = "f16") -> QuantizeError:
+def refused(folder: Path, match: str) -> QuantizeError:
     target = folder.parent / "made.gguf"
     with pytest.raises(QuantizeError, match=match) as caught:
-        convert(folder, target, type_=type_)  # type: ignore[arg-type]
+        convert(folder, target, type_="f16")
     assert [p.name for p in folder.parent.iterdir()] == ["hf"]
     assert caught.value.hint
     return caught.value
@@ -199,6 +199,8 @@ def test_the_target(folder: Path) -> None:
         convert(folder, target, type_="f16")
     with pytest.raises(QuantizeError, match="same file"):
         convert(folder, folder / "model.safetensors", type_="f16", replace=True)
+    with pytest.raises(QuantizeError, match="same file"):
+        convert(folder, folder / "tokenizer.json", type_="f16", replace=True)
     with pytest.raises(QuantizeError, match="no directory"):
         convert(folder, folder / "no" / "made.gguf", type_="f16")
     assert target.read_text() == "precious"

@@ -153,6 +153,19 @@ def test_sentencepiece_written_as_tokenizer_json_cuts_alike(sentencepiece_folder
         ours.close()
 
 
+def test_sentencepiece_without_a_space_before_the_text(sentencepiece_folder: Path, tmp_path: Path) -> None:
+    for name in ("tokenizer.model", "config.json"):
+        (tmp_path / name).write_bytes((sentencepiece_folder / name).read_bytes())
+    (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": false, "add_bos_token": false}')
+    ours, with_space = written(tmp_path, 800), written(sentencepiece_folder, 800)
+    try:
+        assert ours(" import", begin=True) == with_space("import")
+        assert ours("import") != with_space("import")
+    finally:
+        ours.close()
+        with_space.close()
+
+
 def test_what_llama_cpp_cannot_do_for_sentencepiece_is_refused(tmp_path: Path) -> None:
     for changes, problem in (
         ({"model_type": "unigram", "vocab_size": 500}, "unigram"),

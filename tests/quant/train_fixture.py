@@ -28,8 +28,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SEED = 7
 VOCABULARY = 4096
-SPECIAL = ("<|begin_of_text|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
-SPECIAL = (*SPECIAL, *(f"<|reserved_{i}|>" for i in range(8 - len(SPECIAL))))
+_USED = ("<|begin_of_text|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
+SPECIAL = (*_USED, *(f"<|reserved_{i}|>" for i in range(8 - len(_USED))))
 # Llama 3's: llama.cpp knows it as `llama-bpe`.
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
