@@ -16,7 +16,10 @@ def read_object(path: Path) -> dict[str, Any]:
         QuantizeError: the file is missing, cannot be read, or holds something else.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+        if "\\ud" in text.lower():  # half a surrogate pair is no text, and cannot be written to a file
+            json.dumps(found, ensure_ascii=False).encode()
     except FileNotFoundError as error:
         raise QuantizeError(f"there is no {path.name} in {path.parent}", "download the model again") from error
     except OSError as error:

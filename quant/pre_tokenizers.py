@@ -37,30 +37,32 @@ def recognise(tokenizer: dict[str, Any]) -> str:
     normalizer, pre = tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")
     if normalizer is not None:
         raise _unknown(f"changes the text first (normalizer {_kind(normalizer)})")
-    name = _by_steps(_steps(pre))
+    name = _by_steps(steps(pre, "pretokenizers"))
     if name is None:
         raise _unknown(f"is {_describe(pre)}")
     return name
 
 
-def _by_steps(steps: list[dict[str, Any]]) -> str | None:
-    kinds = [step.get("type") for step in steps]
-    if not kinds or kinds[-1] != "ByteLevel" or steps[-1].get("add_prefix_space"):
+def _by_steps(found: list[dict[str, Any]]) -> str | None:
+    kinds = [step.get("type") for step in found]
+    if not kinds or kinds[-1] != "ByteLevel" or found[-1].get("add_prefix_space"):
         return None
-    inner = steps[-1].get("use_regex", True)
+    inner = found[-1].get("use_regex", True)
     if kinds == ["ByteLevel"]:
         return "gpt-2" if inner else None
     if kinds == ["Digits", "ByteLevel"]:
-        return "smollm" if inner and steps[0].get("individual_digits") else None
+        return "smollm" if inner and found[0].get("individual_digits") else None
     if kinds == ["Split", "ByteLevel"] and not inner:
-        whole = steps[0].get("behavior") == "Isolated" and not steps[0].get("invert")
-        return _EXPRESSIONS.get(_expression(steps[0])) if whole else None
+        whole = found[0].get("behavior") == "Isolated" and not found[0].get("invert")
+        return _EXPRESSIONS.get(_expression(found[0])) if whole else None
     return None
 
 
-def _steps(pre: Any) -> list[dict[str, Any]]:
-    inner = pre.get("pretokenizers", []) if isinstance(pre, dict) and pre.get("type") == "Sequence" else [pre]
-    return [step for step in inner if isinstance(step, dict)]
+def steps(part: Any, key: str) -> list[dict[str, Any]]:
+    """The parts of a `Sequence`, or the only part; what is no object has the type `damaged`."""
+    inner = part.get(key) if isinstance(part, dict) and part.get("type") == "Sequence" else [part]
+    whole = inner if isinstance(inner, list) else [inner]
+    return [step if isinstance(step, dict) else {"type": "damaged"} for step in whole if step is not None]
 
 
 def _expression(step: dict[str, Any]) -> str:
@@ -73,7 +75,10 @@ def _kind(part: Any) -> str:
 
 
 def _describe(pre: Any) -> str:
-    return " + ".join(f"{_kind(step)} {_expression(step)[:80]}".strip() for step in _steps(pre)) or "missing"
+    return (
+        " + ".join(f"{_kind(step)} {_expression(step)[:80]}".strip() for step in steps(pre, "pretokenizers"))
+        or "missing"
+    )
 
 
 def _unknown(what: str) -> QuantizeError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from leafwise.quant.checkpoint_json import read_object
 from leafwise.quant.errors import QuantizeError
-from leafwise.quant.pre_tokenizers import ignores_merges, recognise
+from leafwise.quant.pre_tokenizers import ignores_merges, recognise, steps
 from leafwise.quant.vocabulary import Added, Pieces, TokenType
 
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -90,8 +90,8 @@ def _tokens(path: Path, model: dict[str, Any]) -> tuple[str, ...]:
 
 def _merges(path: Path, model: dict[str, Any]) -> list[tuple[str, str]]:
     """Pairs; older files write them as one text with a space, newer ones as lists."""
-    pairs = []
-    for entry in model.get("merges") or []:
+    pairs, entries = [], model.get("merges") or []
+    for entry in entries if isinstance(entries, list) else [entries]:
         parts = entry.split(" ") if isinstance(entry, str) else entry
         if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(p, str) and p for p in parts):
             raise QuantizeError(f"{path}: the merge {str(entry)[:40]!r} is no pair", "download the model again")
@@ -132,7 +132,8 @@ def _sentencepiece(
                     f"{path}: the merges cannot be written as scores ({pair[0]!r} and {pair[1]!r} are never merged)",
                     "get the tokenizer.model of this model",
                 )
-    unknown = tokenizer["model"].get("unk_token")
+    named = tokenizer["model"].get("unk_token")
+    unknown = named if isinstance(named, str) else None
     return Pieces(
         model="llama",
         pre="default",
@@ -140,7 +141,7 @@ def _sentencepiece(
         types=tuple(_type(token, unknown) for token in tokens),
         scores=tuple(-float(ranks.get(token, len(pairs))) for token in tokens),
         space_prefix=_space_prefix(path, tokenizer),
-        special={"unk": tokens.index(unknown)} if unknown in known else {},
+        special={} if unknown is None or unknown not in known else {"unk": tokens.index(unknown)},
     )
 
 
@@ -158,13 +159,15 @@ def _space_prefix(path: Path, tokenizer: dict[str, Any]) -> bool:
     Raises:
         QuantizeError: text is changed in some other way as well.
     """
-    normalizer, pre = tokenizer.get("normalizer") or {}, tokenizer.get("pre_tokenizer") or {}
-    steps = normalizer.get("normalizers", []) if normalizer.get("type") == "Sequence" else [normalizer]
-    kinds = [(step.get("type"), step.get("prepend") or step.get("content")) for step in steps if step]
+    changes, pre = (
+        steps(tokenizer.get("normalizer"), "normalizers"),
+        steps(tokenizer.get("pre_tokenizer"), "pretokenizers"),
+    )
+    kinds = [(step.get("type"), step.get("prepend") or step.get("content")) for step in changes]
     if kinds in ([("Prepend", _SPACE), ("Replace", _SPACE)], [("Replace", _SPACE)]) and not pre:
         return len(kinds) == 2
-    if not kinds and pre.get("type") == "Metaspace" and not pre.get("split", True):
-        return bool(pre.get("prepend_scheme", "always") != "never")
+    if not kinds and [step.get("type") for step in pre] == ["Metaspace"] and not pre[0].get("split", True):
+        return bool(pre[0].get("prepend_scheme", "always") != "never")
     raise QuantizeError(
         f"{path}: the tokenizer changes text in a way that is not known", "get the tokenizer.model of this model"
     )
