@@ -88,6 +88,10 @@ def _check(target: Path, *, replace: bool, inputs: Sequence[Path]) -> None:
         raise _cannot_make(target, error) from error
     except ValueError as error:  # a null byte in the path
         raise QuantizeError(f"cannot make {str(target)!r}: {error}", "choose another name") from error
+    _check_found(target, found, replace=replace, inputs=inputs)
+
+
+def _check_found(target: Path, found: os.stat_result, *, replace: bool, inputs: Sequence[Path]) -> None:
     if any(path.exists() and os.path.samestat(path.stat(), found) for path in inputs):
         raise QuantizeError("input and output are the same file", "give the output another name")
     if not stat.S_ISREG(found.st_mode):
