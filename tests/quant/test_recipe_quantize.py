@@ -14,7 +14,18 @@ from typing import Any
 import llama_cpp
 import numpy as np
 import pytest
-from tiny_files import encoded, importance_of, matrices, recipe_of, sha256, text, types, weights, write_tiny
+from tiny_files import (
+    encoded,
+    importance_of,
+    matrices,
+    recipe_of,
+    sha256,
+    text,
+    types,
+    weights,
+    write_narrow,
+    write_tiny,
+)
 
 from leafwise.quant.contracts import Recipe
 from leafwise.quant.errors import QuantizeError
@@ -175,17 +186,17 @@ def test_a_mix_is_what_llama_cpp_makes_and_what_its_dry_run_announces(tiny: Path
     assert {type_ for type_, _ in plan_mix(tiny, MIXES["q3_k_m"], pure=True).values()} == {"q3_k", "f32"}
 
 
-@pytest.mark.model
-def test_falling_back_to_other_types_is_said(
-    model_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_falling_back_to_other_types_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_narrow(tmp_path / "narrow.gguf")
     with caplog.at_level(logging.WARNING, logger="leafwise"):
-        made = quantize(model_path, tmp_path / "out.gguf", MIXES["q3_k_s"], requantize=True)
+        made = quantize(tmp_path / "narrow.gguf", tmp_path / "out.gguf", MIXES["q4_k_m"])
     assert isinstance(made, Quantized)
-    assert made.fallbacks["blk.0.attn_q.weight"] == ("q3_k", "q4_0")
-    assert "blk.0.ffn_down.weight" not in made.fallbacks, "its rows are 6 * 256"
-    assert f"{len(made.fallbacks)} of" in caplog.text
-    assert all(types(tmp_path / "out.gguf")[name] == got for name, (_, got) in made.fallbacks.items())
+    assert made.fallbacks["blk.0.attn_q.weight"] == ("q4_k", "q5_0")
+    assert len(made.fallbacks) == 6, "the embedding gets q8_0 by the mix"
+    assert "6 of 11 tensors" in caplog.text
+    made_types = types(tmp_path / "out.gguf")
+    assert all(made_types[name] == got for name, (_, got) in made.fallbacks.items())
+    assert made_types["blk.0.ffn_down.weight"] in ("q4_k", "q6_k")
 
 
 def test_a_file_that_may_not_grow_is_an_error_in_words(

@@ -26,6 +26,30 @@ def write_tiny(folder: Path) -> Path:
     return folder / "tiny.gguf"
 
 
+def write_narrow(path: Path) -> None:
+    """One block whose rows are 64 long but for `ffn_down`'s: no K-quant fits the others."""
+    random = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(256)
+    writer.add_embedding_length(64)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(256)
+    writer.add_head_count(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(32)
+    shapes = {"attn_q": (64, 64), "attn_k": (64, 64), "attn_v": (64, 64), "attn_output": (64, 64)}
+    shapes |= {"ffn_gate": (256, 64), "ffn_up": (256, 64), "ffn_down": (64, 256)}
+    writer.add_tensor("token_embd.weight", random.standard_normal((32, 64)).astype(np.float16))
+    for name, shape in shapes.items():
+        writer.add_tensor(f"blk.0.{name}.weight", random.standard_normal(shape).astype(np.float16))
+    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
+        writer.add_tensor(f"{name}.weight", np.ones(64, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
