@@ -166,8 +166,6 @@ def importances_of(
                 f"the importance of {entry.name} has {values.size:,} values, its rows {entry.shape[0]:,}",
                 "was the importance matrix made with this model?",
             )
-        if not np.isfinite(values).all() or (values < 0).any():
-            raise QuantizeError(f"the importance of {entry.name} is not finite, or negative", "make it again")
     return own, weighting
 
 
@@ -207,7 +205,12 @@ def _costs(
         shape=entry.shape,
         energy=errors.energy,
         choices=tuple(
-            Choice(type=t.name, bytes=bytes_of(t, entry.shape), error=errors.errors[t.name], **_seconds(entry, t, speeds, tied))
+            Choice(
+                type=t.name,
+                bytes=bytes_of(t, entry.shape),
+                error=errors.errors[t.name],
+                **_seconds(entry, t, speeds, tied),
+            )
             for t in types
         ),
     )

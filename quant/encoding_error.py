@@ -34,7 +34,7 @@ class Errors(NamedTuple):
 
 
 def weighted_squares(values: Floats, weights: NDArray[np.float64]) -> float:
-    """sum over rows i and columns j of weights_j * values_ij^2, the columns' sums in float64.
+    """Sum weights_j * values_ij^2 over rows i and columns j, the columns' sums in float64.
 
     Args:
         values: shape (rows, columns).
@@ -72,9 +72,7 @@ def encoding_errors(
     columns, rows = entry.shape[0], entry.shape[1]
     matrices = math.prod(entry.shape[2:])
     step = max(1, _BLOCK_ELEMENTS // columns)
-    places = [
-        (matrix, begin, min(step, rows - begin)) for matrix in range(matrices) for begin in range(0, rows, step)
-    ]
+    places = [(matrix, begin, min(step, rows - begin)) for matrix in range(matrices) for begin in range(0, rows, step)]
     same = entry.type.lower()  # llama.cpp copies what has the type already
 
     stop = Event()

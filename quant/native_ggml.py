@@ -10,7 +10,7 @@ import ctypes
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_float, c_int, c_int64, c_size_t, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,8 @@ from leafwise.quant.tensor_types import TensorType, bytes_of
 
 Floats = NDArray[np.float32]
 _CHUNK_ELEMENTS = 32 * 512  # llama.cpp's: rows are independent, so this matters to the balance of threads only
+# Beyond these some encoders overflow and end the process (tried: weights of 1e29 with iq3_s). No model comes near.
+_LARGEST_WEIGHT, _LARGEST_IMPORTANCE = 1e6, 1e20
 
 
 class _TypeTraits(ctypes.Structure):
@@ -89,7 +91,7 @@ def encode(values: Floats, type_: TensorType, importance: Floats | None = None, 
     """Encode rows, as llama.cpp's quantizer does.
 
     Args:
-        values: shape (rows, columns), finite.
+        values: shape (rows, columns), finite and below a million.
         type_: the type, which the columns must fit.
         importance: shape (columns,), the second moment of each input; finite and not negative.
         threads: rows are shared out among so many.
@@ -113,9 +115,7 @@ def encode(values: Floats, type_: TensorType, importance: Floats | None = None, 
     def chunk(begin: int) -> bool:
         count = min(step, rows - begin)
         place = target[begin * row_bytes :].ctypes.data
-        size = library.ggml_quantize_chunk(
-            type_.number, values[begin:].ctypes.data, place, 0, count, columns, scales
-        )
+        size = library.ggml_quantize_chunk(type_.number, values[begin:].ctypes.data, place, 0, count, columns, scales)
         return size == count * row_bytes and bool(library.ggml_validate_row_data(type_.number, place, size))
 
     if not all(_each(chunk, range(0, rows, step), threads)):
@@ -132,8 +132,11 @@ def _each(work: object, items: Sequence[int], threads: int) -> list[bool]:
 
 
 def _check(values: Floats, type_: TensorType, importance: Floats | None) -> None:
-    if not np.isfinite(values).all():
-        raise QuantizeError("the weights have values that are not finite", "the file is damaged: convert it again")
+    if not _between(values, -_LARGEST_WEIGHT, _LARGEST_WEIGHT):
+        raise QuantizeError(
+            f"the weights have values that are not finite, or above {_LARGEST_WEIGHT:,.0f}",
+            "the file is damaged: convert it again",
+        )
     if importance is None:
         if type_.importance == "required":
             raise QuantizeError(f"{type_.name} cannot be encoded without an importance matrix", "give one")
@@ -143,8 +146,13 @@ def _check(values: Floats, type_: TensorType, importance: Floats | None) -> None
             f"the importance of {importance.size:,} columns is not for rows of {values.shape[1]:,}",
             "was the importance matrix made with this model?",
         )
-    if not np.isfinite(importance).all() or (importance < 0).any():
-        raise QuantizeError("the importance matrix has values that are not finite or negative", "make it again")
+    if not _between(importance, 0, _LARGEST_IMPORTANCE):
+        raise QuantizeError("the importance matrix has values that are not finite, negative or huge", "make it again")
+
+
+def _between(values: Floats, least: float, most: float) -> bool:
+    """Whether all are; not a number is not."""
+    return values.size == 0 or bool(values.min() >= least and values.max() <= most)
 
 
 def decode(data: bytes | memoryview, type_: TensorType, shape: Sequence[int]) -> Floats:

@@ -19,21 +19,26 @@ from ctypes import POINTER, c_bool, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from functools import cache
 
 import numpy as np
+import psutil
 
 from leafwise.quant.native_ggml import encode, ggml_base, library_path
 from leafwise.quant.tensor_types import TYPES, TensorType
 
 _PROMPT, _BATCH = 512, 16
 # Decoding reads all weights of a model once per token, so they come from memory and not from a cache. Copies of the
-# matrix up to so many bytes, multiplied one after the other, do the same, and have a real graph's share of overhead.
+# matrix up to so many bytes are taken in turn, which does the same. Each sample multiplies only a few of them: the
+# shorter it is, the likelier that nothing else ran meanwhile.
 _POOL_BYTES = 64 * 2**20
+_SAMPLE_BYTES = 2 * 2**20
 _MAX_COPIES = 512
-# A prompt's multiplication is bound by arithmetic; so many products are enough to time it, and of a taller matrix only
-# some rows are used: time grows with their number.
-_PRODUCTS = 1 << 30
+# A prompt's multiplication is bound by arithmetic: so many products are enough to time it, and of a taller matrix only
+# some rows are used, as time grows with their number; not fewer than so many, so that the inputs' share stays small.
+_PRODUCTS = 1 << 28
 _MIN_ROWS = 2048
 _SAMPLE_ROWS = 64  # encoded; the other rows repeat them
-_WEIGHTS_USAGE = 1
+_BUSY_PERCENT = 25  # of all processors, by others
+_SAMPLES = {_PROMPT: 1, _BATCH: 2, 1: 4}  # of a round, by the number of columns
+_WEIGHTS_USAGE = 1  # GGML_BACKEND_BUFFER_USAGE_WEIGHTS
 
 
 class _InitParams(ctypes.Structure):
@@ -43,6 +48,7 @@ class _InitParams(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "ggml_log_set": (None, [c_void_p, c_void_p]),
     "ggml_init": (c_void_p, [_InitParams]),
     "ggml_free": (None, [c_void_p]),
     "ggml_tensor_overhead": (c_size_t, []),
@@ -87,6 +93,19 @@ class _Cpu:
         self.device = base.ggml_backend_reg_dev_get(registry, 0)
         self.plain = base.ggml_backend_dev_buffer_type(self.device)
         self.buffer_types = [*_extra_buffer_types(registry, self.device), self.plain]
+        self._threads = threads
+        self.clock = "wall"
+
+    def choose_clock(self) -> None:
+        """Take the processor time of all threads for the clock while other programs keep the machine busy.
+
+        Shared over the threads it is the time that the same work would take alone, if no thread waits for another; the
+        time on the wall would say how many others want the processors.
+        """
+        self.clock = "processor" if psutil.cpu_percent(0.2) > _BUSY_PERCENT else "wall"
+
+    def now(self) -> float:
+        return time.perf_counter() if self.clock == "wall" else time.process_time() / self._threads
 
 
 def _extra_buffer_types(registry: int, device: int) -> list[int]:
@@ -94,7 +113,7 @@ def _extra_buffer_types(registry: int, device: int) -> list[int]:
     if not address:
         return []
     listed = ctypes.CFUNCTYPE(POINTER(c_void_p), c_void_p)(address)(device)
-    found = []
+    found: list[int] = []
     while listed and (place := listed[len(found)]):  # ends with a null pointer
         found.append(int(place))
     return found
@@ -140,10 +159,10 @@ class _Run:
         _base().ggml_backend_tensor_set(inputs, values.ctypes.data, 0, values.nbytes)
 
     def seconds(self) -> float:
-        """For one copy."""
-        begin = time.perf_counter()
+        """For one copy, by the clock in use."""
+        begin = self._cpu.now()
         status = _base().ggml_backend_graph_compute(self._cpu.backend, self._graph)
-        spent = time.perf_counter() - begin
+        spent = self._cpu.now() - begin
         if status != 0:
             raise RuntimeError(f"ggml_backend_graph_compute: {status}")
         return spent / self._count
@@ -153,10 +172,10 @@ class _Run:
 
 
 class _Case:
-    """One type of a shape, with its weights in memory, and the least times so far."""
+    """One type of a shape, with its weights in memory, and the times so far."""
 
     def __init__(self, cpu: _Cpu, type_: TensorType, columns: int, rows: int) -> None:
-        self.type, self.columns, self.rows = type_, columns, rows
+        self.type, self.columns, self.rows, self.clock = type_, columns, rows, cpu.clock
         self._used = _rows_used(columns, rows)
         buffer_type = next(b for b in cpu.buffer_types if b == cpu.plain or _multiplies(cpu, b, type_, columns, rows))
         self.buffer = _base().ggml_backend_buft_name(buffer_type).decode()
@@ -168,28 +187,39 @@ class _Case:
         for tensor in tensors:
             _base().ggml_backend_tensor_set(tensor, data, 0, len(data))
         few = math.ceil(_PRODUCTS / (_PROMPT * columns * self._used))
-        widths = {_PROMPT: min(few, copies), 1: copies, _BATCH: max(1, copies // 4)}
-        self._runs = {w: _Run(cpu, tensors[:count], columns, w) for w, count in widths.items()}
-        self._least = dict.fromkeys(widths, math.inf)
+        step = math.ceil(_SAMPLE_BYTES / len(data))
+        pieces = [tensors[begin : begin + step] for begin in range(0, copies, step)]
+        self._runs = {
+            _PROMPT: [_Run(cpu, tensors[:few], columns, _PROMPT)],
+            _BATCH: [_Run(cpu, piece, columns, _BATCH) for piece in pieces],
+            1: [_Run(cpu, piece, columns, 1) for piece in pieces],
+        }
+        self._seconds: dict[int, list[float]] = {width: [] for width in self._runs}
 
-    def turn(self) -> None:
-        for width, run in self._runs.items():
-            self._least[width] = min(self._least[width], run.seconds())
+    def turn(self, number: int) -> None:
+        """Take a few samples of each width."""
+        for width, runs in self._runs.items():
+            first = number * _SAMPLES[width]
+            for run in (runs[(first + i) % len(runs)] for i in range(_SAMPLES[width])):
+                self._seconds[width].append(run.seconds())
 
     def result(self) -> dict[str, object]:
+        """A `speeds.Speed`, of the lower quartile of the samples: disturbed ones are longer, and a clock errs at times."""
         scale = self.rows / self._used
+        quarter = {width: sorted(seconds)[len(seconds) // 4] * scale for width, seconds in self._seconds.items()}
         return {
             "type": self.type.name,
             "columns": self.columns,
             "rows": self.rows,
-            "prefill_seconds": self._least[_PROMPT] * scale,
-            "decode_seconds": self._least[1] * scale,
-            "batch_seconds": self._least[_BATCH] * scale,
+            "prefill_seconds": quarter[_PROMPT],
+            "decode_seconds": quarter[1],
+            "batch_seconds": quarter[_BATCH],
             "buffer": self.buffer,
+            "clock": self.clock,
         }
 
     def close(self) -> None:
-        for run in self._runs.values():
+        for run in (run for runs in self._runs.values() for run in runs):
             run.close()
         self._weights.close()
 
@@ -223,11 +253,12 @@ def _encoded(type_: TensorType, columns: int, rows: int) -> bytes:
 
 
 def _measure(cpu: _Cpu, columns: int, rows: int, types: Sequence[str], rounds: int) -> list[dict[str, object]]:
+    cpu.choose_clock()
     cases = [_Case(cpu, TYPES[name], columns, rows) for name in types]
     try:
-        for _ in range(rounds + 1):  # the first also warms up; types take turns, so that a noisy while hits all of them
+        for number in range(rounds):  # types take turns, so that a noisy while hits all of them
             for case in cases:
-                case.turn()
+                case.turn(number)
         return [case.result() for case in cases]
     finally:
         for case in cases:
@@ -237,6 +268,8 @@ def _measure(cpu: _Cpu, columns: int, rows: int, types: Sequence[str], rounds: i
 def main(asked: str) -> None:
     """Measure what was asked; see the module's first lines."""
     wanted = json.loads(asked)
+    silent = ctypes.CFUNCTYPE(None, c_int, c_char_p, c_void_p)(lambda _level, _text, _data: None)
+    _base().ggml_log_set(silent, None)  # a line for every repacked tensor
     cpu = _Cpu(wanted["threads"])
     for columns, rows, types in wanted["shapes"]:
         sys.stdout.write(json.dumps(_measure(cpu, columns, rows, types, wanted["rounds"])) + "\n")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -24,7 +24,7 @@ from leafwise.runtime.contracts import Contract
 from leafwise.runtime.cpu import read_cpu
 from leafwise.runtime.paths import cache_dir, write_whole
 
-_ROUNDS = 5
+_ROUNDS = 8
 
 
 class Shape(NamedTuple):
@@ -37,7 +37,7 @@ class Shape(NamedTuple):
 
 
 class Speed(Contract):
-    """Of one type and shape. The least of some rounds, as whatever else runs only ever adds."""
+    """Of one type and shape: a low one of many samples, as what else runs mostly adds."""
 
     type: str
     columns: int
@@ -50,6 +50,8 @@ class Speed(Contract):
     """With 16, likewise."""
     buffer: str
     """Where llama.cpp puts such weights: `CPU_REPACK` in another order, made for this processor; `CPU` as they are."""
+    clock: Literal["wall", "processor"]
+    """`processor` where other programs kept the machine busy: the processor time of all threads, divided by these."""
 
 
 class SpeedTable(Contract):
@@ -176,7 +178,9 @@ def _run(todo: Mapping[Shape, Sequence[str]], threads: int, rounds: int) -> Iter
                 came += 1
         except ValueError as error:
             child.kill()
-            raise QuantizeError("measuring speeds gave no usable answer", "is llama.cpp's build sound? see `leafwise doctor`") from error
+            raise QuantizeError(
+                "measuring speeds gave no usable answer", "is llama.cpp's build sound? see `leafwise doctor`"
+            ) from error
         except BaseException:
             child.kill()
             raise
