@@ -22,7 +22,7 @@ from leafwise.runtime.gguf_entries import TensorEntry
 from leafwise.runtime.paths import cache_dir
 
 Importances = Mapping[str, Floats]
-"""E[x^2] of every input of a multiplication, by the tensor's name: shape (row length,), for experts times their number."""
+"""E[x^2] of each multiplication's inputs, by the tensor's name: shape (row length,); of experts one after the other."""
 Progress = Callable[[int, int], None]
 DEFAULT_TYPES = (
     *("f16", "q8_0", "q6_k", "q5_1", "q5_k", "q5_0", "q4_1", "q4_k", "q4_0", "iq4_nl", "iq4_xs"),
@@ -152,7 +152,7 @@ def importances_of(
     """What the encoder gets, and what the error is weighted with.
 
     Raises:
-        QuantizeError: one is of another length than the rows, or not finite, or negative.
+        QuantizeError: one is of another length than the rows.
     """
     own = (importance or {}).get(entry.name)
     weighting = own

@@ -204,7 +204,7 @@ class _Case:
                 self._seconds[width].append(run.seconds())
 
     def result(self) -> dict[str, object]:
-        """A `speeds.Speed`, of the lower quartile of the samples: disturbed ones are longer, and a clock errs at times."""
+        """A `speeds.Speed`, of the samples' lower quartile: disturbed ones are longer, and a clock errs at times."""
         scale = self.rows / self._used
         quarter = {width: sorted(seconds)[len(seconds) // 4] * scale for width, seconds in self._seconds.items()}
         return {
