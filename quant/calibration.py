@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import platform
 import sysconfig
 import textwrap
@@ -27,9 +28,9 @@ Kind = Literal["calibration", "heldout"]
 DEFAULT_CHARACTERS = 1_000_000
 """About 300,000 tokens: more than a calibration wants, so that one with more chunks goes on in the same text."""
 
-_EXCERPT = 6_000  # characters of a file: many files say more than a few long ones
-_TURNS = 2  # of the chat made from a file
-_ANSWER = 1_500  # most characters of a chat's answer
+_EXCERPT = 4_000  # characters of a file: many files say more than a few long ones
+_TURNS = 4  # of the chat made from a file
+_ANSWER = 2_000  # most characters of a chat's answer
 _SKIPPED = {"site-packages", "dist-packages", "test", "tests", "idle_test", "encodings", "pydoc_data", "__pycache__"}
 _WIDEST = 1_000_000  # a larger file is data
 
@@ -114,11 +115,12 @@ def _files(kind: Kind) -> Iterator[tuple[Path, str]]:
     """The files of a kind in an order that looks random and is always the same."""
     root = Path(sysconfig.get_path("stdlib"))
     found = []
-    for path in root.rglob("*.py"):
-        name = path.relative_to(root).as_posix()
-        skipped = _SKIPPED.intersection(name.split("/")) or path.name.startswith("_sysconfigdata")
-        if not skipped and kind_of(name) == kind:
-            found.append((hashlib.sha256(f"order {name}".encode()).digest(), path, name))
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in _SKIPPED]  # large ones: not even looked into
+        for path in (Path(folder) / file for file in files if file.endswith(".py")):
+            name = path.relative_to(root).as_posix()
+            if not path.name.startswith("_sysconfigdata") and kind_of(name) == kind:
+                found.append((hashlib.sha256(f"order {name}".encode()).digest(), path, name))
     yield from ((path, name) for _, path, name in sorted(found))
 
 
@@ -164,11 +166,11 @@ def _turns(lines: list[str], tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if given == _TURNS:
             return
-        if not isinstance(node, ast.FunctionDef) or len(node.body) < 3:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
             continue
         wanted = ast.get_docstring(node) or ""
         code = textwrap.dedent("".join(lines[node.lineno - 1 : node.end_lineno]))
-        if len(wanted) < 40 or len(code) > _ANSWER:
+        if len(wanted) < 24 or len(code) > _ANSWER:
             continue
         given += 1
         signature = f"{node.name}({ast.unparse(node.args)})"

@@ -20,6 +20,7 @@ from leafwise.runtime.opening import usable_cores
 DEFAULT_CHUNKS = 100
 """Pieces of text that are run unless the caller wants more or fewer."""
 _SAVE_EVERY = 8  # chunks
+_SHORTEST, _LONGEST = 16, 131_072  # tokens of a chunk; the model's context where its file says one
 
 
 def gather(
@@ -31,6 +32,7 @@ def gather(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     resume: Path | None = None,
+    fresh: bool = False,
 ) -> ImportanceMatrix:
     """Run the beginning of a text through a model and add up what its weights are multiplied with.
 
@@ -43,6 +45,7 @@ def gather(
         progress: told the number of chunks done, and of all.
         resume: a file to keep what is done in. Where it is there, work goes on after its chunks; it is written every
             few chunks and whenever this ends, whatever the reason, and is a usable importance matrix each time.
+        fresh: replace what that file holds instead.
 
     Returns:
         The matrix; that of several runs with `resume` is the same as that of one, bit for bit.
@@ -54,12 +57,13 @@ def gather(
     header = read_header(model)
     if header.split_count > 1:
         raise QuantizeError(f"{model.name} is one of {header.split_count} files", "merge the model's parts first")
-    if chunks < 1 or not 16 <= context <= max(header.context_length, 16):
+    longest = header.context_length or _LONGEST
+    if chunks < 1 or not _SHORTEST <= context <= longest:
         raise QuantizeError(
             f"no importance from {chunks} chunks of {context} tokens",
-            f"give at least one chunk, and from 16 tokens to the model's {header.context_length:,}",
+            f"give at least one chunk, and from {_SHORTEST} to {longest:,} tokens",
         )
-    state = _State(_sha256(model), text, context, resume)
+    state = _State(_sha256(model), text, context, resume, fresh=fresh)
     if state.done < chunks:
         job = Job(
             model=str(model),
@@ -90,7 +94,9 @@ def _sha256(path: Path) -> str:
 class _State:
     """What was gathered so far, and the file that it is kept in."""
 
-    def __init__(self, model_sha256: str, text: CalibrationText, context: int, file: Path | None) -> None:
+    def __init__(
+        self, model_sha256: str, text: CalibrationText, context: int, file: Path | None, *, fresh: bool
+    ) -> None:
         self._empty = ImportanceMatrix(
             sums={},
             counts={},
@@ -102,7 +108,7 @@ class _State:
         )
         self._file, self._saved = file, 0
         self.matrix: ImportanceMatrix | None = None
-        if file is not None and file.exists():
+        if file is not None and file.exists() and not fresh:
             self.matrix = read_imatrix(file)
             self._saved = self.matrix.chunks
             self._check(self.matrix, file)
