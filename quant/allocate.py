@@ -17,6 +17,7 @@ from pydantic import Field
 from leafwise.quant.contracts import CostTable
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.limits import SPEEDS, Bound, Limits, amount_of, bounds, elements, say
+from leafwise.quant.quiet import quiet_stdout
 from leafwise.quant.tensor_groups import Group, make_groups
 from leafwise.runtime.contracts import Contract
 
@@ -188,13 +189,14 @@ def _run(objective: NDArray[np.float64], constraints: list[Any], integrality: ND
     from scipy.optimize import Bounds, milp
 
     upper = np.where(integrality > 0, 1.0, np.inf)
-    found = milp(
-        objective / max(float(np.abs(objective).max()), 1e-300),
-        integrality=integrality,
-        bounds=Bounds(0, upper),
-        constraints=constraints,
-        options={"time_limit": _SECONDS, "mip_rel_gap": 0.0 if len(objective) <= _SMALL else _GAP},
-    )
+    with quiet_stdout():  # HiGHS prints a line of its own where it repairs a solution
+        found = milp(
+            objective / max(float(np.abs(objective).max()), 1e-300),
+            integrality=integrality,
+            bounds=Bounds(0, upper),
+            constraints=constraints,
+            options={"time_limit": _SECONDS, "mip_rel_gap": 0.0 if len(objective) <= _SMALL else _GAP},
+        )
     return found if found.status in _FOUND and found.x is not None else None
 
 

@@ -18,8 +18,9 @@ from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_layout import TensorPlace, read_layout, room_for, type_bytes, type_number, write_entries
 from leafwise.quant.mixes import EMBEDDINGS, IMPORTANCE_TYPES, MIXES, Mix
 from leafwise.quant.quantizer_process import Order, Report, run_quantizer
-from leafwise.quant.recipes import check_recipe, quantizable
+from leafwise.quant.recipes import check_recipe
 from leafwise.quant.safe_write import whole_file
+from leafwise.quant.tensor_names import quantizable
 from leafwise.runtime.errors import ModelFileError
 from leafwise.runtime.gguf_header import GGUFHeader, read_header
 
@@ -252,7 +253,9 @@ def _result(
     header: GGUFHeader, report: Report, made: Iterable[TensorPlace], before: Iterable[TensorPlace], matrix: Importance
 ) -> Quantized:
     old = {tensor.name: tensor.type for tensor in before}
-    encoded = [tensor.name for tensor in made if quantizable(tensor) and tensor.type != old[tensor.name]]
+    encoded = [
+        tensor.name for tensor in made if quantizable(tensor.name, tensor.shape) and tensor.type != old[tensor.name]
+    ]
     if report.fallbacks:
         log.warning(
             "%d of %d tensors did not fit the mix's types and got others (rows not divisible by 256)",

@@ -1,4 +1,4 @@
-"""Recipes: reading, writing, and whether one fits a file."""
+"""Recipes: made from an allocation, read, written, and whether one fits a file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from leafwise.quant.contracts import Recipe
+from leafwise.quant.allocate import Allocation
+from leafwise.quant.contracts import CostTable, Recipe, TensorCosts
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_layout import TensorPlace, row_block, type_names
+from leafwise.quant.tensor_names import quantizable
 from leafwise.runtime.paths import write_whole
 
 _MAX_BYTES = 64 * 2**20
@@ -50,11 +52,49 @@ def read_recipe(path: Path) -> Recipe:
         ) from error
 
 
-def quantizable(tensor: TensorPlace) -> bool:
-    """Whether llama.cpp would quantize it: matrices of weights, not norms, and not what routes between experts."""
-    name = tensor.name
-    kept = "_norm.weight" in name or "ffn_gate_inp" in name
-    return len(tensor.shape) > 1 and name.endswith("weight") and not kept
+def recipe_of(
+    allocation: Allocation,
+    table: CostTable,
+    *,
+    asked: Mapping[str, str] | None = None,
+    sensitivities: Mapping[str, float] | None = None,
+) -> Recipe:
+    """The recipe of an allocation, with a few words for every tensor.
+
+    Args:
+        allocation: made from the table.
+        table: the costs.
+        asked: what was asked for.
+        sensitivities: those the allocation was made with.
+    """
+    weights = sensitivities or {}
+    total = allocation.totals["error"]
+    return Recipe(
+        source_sha256=table.source_sha256,
+        importance_sha256=table.importance_sha256,
+        asked=dict(asked or {}),
+        types=allocation.types,
+        why={
+            tensor.name: allocation.reasons.get(tensor.name)
+            or _why(tensor, allocation.types[tensor.name], weights.get(tensor.name, 1.0), total)
+            for tensor in table.tensors
+        },
+        predicted=allocation.totals,
+    )
+
+
+def _why(tensor: TensorCosts, type_: str, weight: float, total: float) -> str:
+    """Its share of the predicted loss, and what the next smaller type would change."""
+    chosen = tensor.choice(type_)
+    assert chosen is not None
+    whole = total or 1.0
+    said = f"{100 * weight * chosen.error / whole:.2g} % of the loss"
+    smaller = [choice for choice in tensor.choices if choice.bytes < chosen.bytes]
+    if not smaller:
+        return f"{said}; no smaller type"
+    next_one = min(smaller, key=lambda choice: choice.error)
+    more = 100 * weight * (next_one.error - chosen.error) / whole
+    return f"{said}; {next_one.type} would save {(chosen.bytes - next_one.bytes) / 1e6:.3g} MB and add {more:.2g} %"
 
 
 def check_recipe(recipe: Recipe, tensors: Iterable[TensorPlace]) -> None:
@@ -66,7 +106,7 @@ def check_recipe(recipe: Recipe, tensors: Iterable[TensorPlace]) -> None:
     known = {tensor.name: tensor for tensor in tensors}
     if unknown := [name for name in recipe.types if name not in known]:
         raise QuantizeError(f"the recipe has {_some(unknown, 'that the file has not')}", _OTHER_FILE)
-    missing = [name for name, tensor in known.items() if quantizable(tensor) and name not in recipe.types]
+    missing = [name for name, tensor in known.items() if quantizable(name, tensor.shape) and name not in recipe.types]
     if missing:
         raise QuantizeError(f"the file has {_some(missing, 'that the recipe has not')}", _OTHER_FILE)
     if strange := sorted({type_ for type_ in recipe.types.values() if type_ not in type_names()}):
@@ -91,8 +131,3 @@ def _some(names: Iterable[str], what: str) -> str:
     more = f", and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     count = f"{len(names):,} tensor{'' if len(names) == 1 else 's'}"
     return f"{count} {what}: {', '.join(names[:_NAMED])}{more}"
-
-
-def types_of(tensors: Iterable[TensorPlace]) -> Mapping[str, str]:
-    """For each tensor's name its type."""
-    return {tensor.name: tensor.type for tensor in tensors}

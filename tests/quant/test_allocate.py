@@ -141,6 +141,15 @@ def test_more_bits_go_where_they_matter(big: CostTable) -> None:
     assert sharper.types["blk.5.ffn_up.weight"] != made.types["blk.5.ffn_up.weight"]
 
 
+def test_the_solver_writes_nothing_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    """HiGHS does, for this very table, whatever it is told; `--json` would be broken by it."""
+    costs = llama_8b(blocks=4)
+    for size in (2.75, 3.25, 4.75, 6.75):
+        allocate(costs, Limits(bits_per_weight=size))
+    print("mine")
+    assert capfd.readouterr() == ("mine\n", "")
+
+
 def test_no_limits_give_the_least_error(big: CostTable) -> None:
     made = allocate(big, Limits())
     assert set(made.types.values()) == {"q8_0"}

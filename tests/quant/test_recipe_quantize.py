@@ -27,12 +27,17 @@ from tiny_files import (
     write_tiny,
 )
 
+from leafwise.quant import quantize_cli
 from leafwise.quant.contracts import Recipe
 from leafwise.quant.errors import QuantizeError
+from leafwise.quant.gguf_imatrix import write_imatrix
 from leafwise.quant.gguf_layout import read_layout
+from leafwise.quant.importance import ImportanceMatrix
 from leafwise.quant.native import _check_layout
 from leafwise.quant.quantize import MIXES, Quantized, plan_mix, quantize
 from leafwise.quant.quantizer_process import run_quantizer
+from leafwise.quant.recipes import write_recipe
+from leafwise.runtime.errors import UsageError
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.llama_serial import SerialLlama
 
@@ -219,3 +224,36 @@ def test_the_quantizer_tells_the_memory_it_took(tiny: Path, tmp_path: Path) -> N
     assert 20e6 < made.peak_bytes < 400e6
     assert read_header(tmp_path / "out.gguf").quantization == "Q8_0"
     assert matrices(tmp_path / "out.gguf") == matrices(tiny)
+
+
+def test_the_command_takes_a_recipe_and_says_fallbacks(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = recipe_of(tiny, "q4_k", "q5_k")
+    write_recipe(recipe, tmp_path / "recipe.json")
+    out = tmp_path / "out.gguf"
+    assert quantize_cli.main([str(tiny), str(out), "--recipe", str(tmp_path / "recipe.json")]) == 0
+    assert types(out) == types(tiny) | recipe.types
+    assert capsys.readouterr().out == f"{out}\n"
+    with pytest.raises(UsageError, match="exclude each other"):
+        quantize_cli.main([str(tiny), str(out), "--recipe", str(tmp_path / "recipe.json"), "--mix", "q4_0"])
+    write_narrow(tmp_path / "narrow.gguf")
+    assert quantize_cli.main([str(tmp_path / "narrow.gguf"), str(out), "--force", "--mix", "q4_k_s"]) == 0
+    assert "6 tensors got q5_0: q4_k does not fit their rows" in capsys.readouterr().err
+
+
+def test_the_command_takes_an_importance_matrix(tiny: Path, tmp_path: Path) -> None:
+    matrix = ImportanceMatrix(
+        sums=importance_of(tiny),
+        counts=dict.fromkeys(matrices(tiny), np.ones(1, np.float32)),
+        chunks=1,
+        chunk_size=512,
+        text_sha256="ab" * 32,
+    )
+    sealed = write_imatrix(matrix, tmp_path / "imatrix.gguf")
+    out = tmp_path / "out.gguf"
+    assert quantize_cli.main([str(tiny), str(out), "--mix", "q4_0", "--imatrix", str(tmp_path / "imatrix.gguf")]) == 0
+    quantize(tiny, tmp_path / "plain.gguf", MIXES["q4_0"])
+    assert encoded(out)["blk.1.attn_q.weight"] != encoded(tmp_path / "plain.gguf")["blk.1.attn_q.weight"]
+    assert text(out, "leafwise.importance_sha256") == sealed.sha256
+    assert text(out, "leafwise.calibration_sha256") == "ab" * 32

@@ -13,7 +13,7 @@ from leafwise.benchmarks.synthetic_gguf import Shape, write_synthetic
 from leafwise.quant.contracts import Recipe
 from leafwise.quant.gguf_layout import read_layout
 from leafwise.quant.quantize import MIXES, quantize
-from leafwise.quant.recipes import quantizable
+from leafwise.quant.tensor_names import quantizable
 
 _SHAPE = Shape(blocks=3, embedding=256, feed_forward=512, heads=4, kv_heads=1, vocabulary=512, context=8192)
 
@@ -56,7 +56,7 @@ def sha256(path: Path) -> str:
 
 def matrices(path: Path) -> dict[str, tuple[int, ...]]:
     """Name and shape of all that can be quantized."""
-    return {tensor.name: tensor.shape for tensor in read_layout(path).tensors if quantizable(tensor)}
+    return {tensor.name: tensor.shape for tensor in read_layout(path).tensors if quantizable(tensor.name, tensor.shape)}
 
 
 def types(path: Path) -> dict[str, str]:
