@@ -93,7 +93,7 @@ def _label(axes: Any, shown: list[Uniform]) -> None:
     sizes = sorted(groups)
     for i, size in enumerate(sizes):
         members = sorted(groups[size], key=lambda entry: -entry.totals["error"])
-        crowded = i + 1 < len(sizes) and sizes[i + 1] - size < _CROWDED
+        crowded = 0 < i < len(sizes) - 1 and sizes[i + 1] - size < _CROWDED
         middle = math.prod(entry.totals["error"] for entry in members) ** (1 / len(members))
         axes.annotate(
             "\n".join(entry.type for entry in members),

@@ -27,7 +27,8 @@ from tiny_files import (
     write_tiny,
 )
 
-from leafwise.quant import quantize_cli
+from leafwise.benchmarks.synthetic_gguf import Shape, write_synthetic
+from leafwise.quant import quantize_cli, quantizer_process
 from leafwise.quant.contracts import Recipe
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_imatrix import write_imatrix
@@ -35,7 +36,7 @@ from leafwise.quant.gguf_layout import read_layout
 from leafwise.quant.importance import ImportanceMatrix
 from leafwise.quant.native import _check_layout
 from leafwise.quant.quantize import MIXES, Quantized, plan_mix, quantize
-from leafwise.quant.quantizer_process import run_quantizer
+from leafwise.quant.quantizer_process import Order, run_quantizer
 from leafwise.quant.recipes import write_recipe
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.gguf_header import read_header
@@ -239,7 +240,7 @@ def test_the_command_takes_a_recipe_and_says_fallbacks(
         quantize_cli.main([str(tiny), str(out), "--recipe", str(tmp_path / "recipe.json"), "--mix", "q4_0"])
     write_narrow(tmp_path / "narrow.gguf")
     assert quantize_cli.main([str(tmp_path / "narrow.gguf"), str(out), "--force", "--mix", "q4_k_s"]) == 0
-    assert "6 tensors got q5_0: q4_k does not fit their rows" in capsys.readouterr().err
+    assert "5 tensors got q5_0: q4_k does not fit their rows" in capsys.readouterr().err
 
 
 def test_the_command_takes_an_importance_matrix(tiny: Path, tmp_path: Path) -> None:
@@ -257,3 +258,17 @@ def test_the_command_takes_an_importance_matrix(tiny: Path, tmp_path: Path) -> N
     assert encoded(out)["blk.1.attn_q.weight"] != encoded(tmp_path / "plain.gguf")["blk.1.attn_q.weight"]
     assert text(out, "leafwise.importance_sha256") == sealed.sha256
     assert text(out, "leafwise.calibration_sha256") == "ab" * 32
+
+
+def test_memory_is_bounded_by_the_buffer_and_not_by_the_largest_tensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = Shape(blocks=1, embedding=1024, feed_forward=1024, heads=8, kv_heads=8, vocabulary=65_536, context=8192)
+    write_synthetic(shape, tmp_path / "wide.gguf")  # its largest tensors take 268 MB in float32
+    peaks = []
+    for buffer in (2**30, 8 * 2**20):
+        monkeypatch.setattr(quantizer_process, "_BUFFER_BYTES", buffer)
+        order = Order(tmp_path / "wide.gguf", tmp_path / "out.gguf", MIXES["q8_0"].file_type, threads=1)
+        peaks.append(run_quantizer(order).peak_bytes)
+    assert peaks[1] < peaks[0] - 250e6
+    assert peaks[1] < 300e6
