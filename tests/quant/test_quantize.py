@@ -24,7 +24,7 @@ def test_a_quantized_file_runs_and_its_input_is_untouched(model_path: Path, tmp_
     made = quantize(
         model_path, target, MIXES["q4_0"], requantize=True, progress=lambda done, total: seen.append((done, total))
     )
-    assert made == read_header(target)
+    assert made.weight_bytes == read_header(target).weight_bytes
     assert made.quantization == "Q4_0"
     assert made.parameters == read_header(model_path).parameters
     assert made.weight_bytes < read_header(model_path).weight_bytes
