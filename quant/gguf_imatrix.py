@@ -25,7 +25,8 @@ from leafwise.quant.errors import QuantizeError
 from leafwise.quant.imatrix_legacy import looks_legacy, read_legacy
 from leafwise.quant.importance import Floats, ImportanceMatrix
 from leafwise.runtime.errors import ModelFileError
-from leafwise.runtime.gguf_walk import BROKEN, MAX_KEPT_ITEMS, Array, Walk, open_gguf
+from leafwise.runtime.gguf_entries import Array
+from leafwise.runtime.gguf_walk import BROKEN, MAX_KEPT_ITEMS, Walk, open_gguf
 from leafwise.runtime.paths import write_whole
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"

@@ -16,6 +16,16 @@ from leafwise.runtime.gguf_entries import TensorEntry
 from leafwise.runtime.gguf_walk import INCOMPLETE, Walk, open_gguf
 
 
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """For each tensor its elements per dimension as GGUF has them: the row's length first.
+
+    Raises:
+        ModelFileError: the file is not a usable GGUF.
+    """
+    with TensorFile(path) as file:
+        return {entry.name: entry.shape for entry in file.entries}
+
+
 class TensorFile:
     """An open GGUF file; a context manager that closes it.
 
@@ -47,7 +57,15 @@ class TensorFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Closing twice is fine."""
         self._file.close()
+
+    def place(self, entry: TensorEntry) -> int:
+        """Where in the file a tensor's data begins, in bytes."""
+        return self._data_begin + entry.offset
 
     def rows(self, entry: TensorEntry, begin: int, count: int) -> Floats:
         """Some rows of a tensor, decoded.
@@ -69,7 +87,7 @@ class TensorFile:
             raise QuantizeError(f"{entry.name} has the type {entry.type}, which cannot be read here", "start from F16")
         row_bytes = bytes_of(type_, (entry.shape[0], 1))
         try:
-            data = _read(self._file.fileno(), self._data_begin + entry.offset + begin * row_bytes, count * row_bytes)
+            data = _read(self._file.fileno(), self.place(entry) + begin * row_bytes, count * row_bytes)
         except OSError as error:
             raise ModelFileError(f"cannot read {self.path}: {error.strerror}", "check the disk") from error
         if len(data) != count * row_bytes:

@@ -11,7 +11,7 @@ from leafwise.quant.activations import ActivationRun, ChunkSums, Job
 from leafwise.quant.calibration import CalibrationText
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_imatrix import read_imatrix, sealed, write_imatrix
-from leafwise.quant.gguf_shapes import tensor_shapes
+from leafwise.quant.gguf_tensors import tensor_shapes
 from leafwise.quant.importance import ImportanceMatrix, merge
 from leafwise.runtime.errors import ModelFileError
 from leafwise.runtime.gguf_header import read_header

@@ -152,10 +152,10 @@ def _bytes(text: str, option: str) -> int | None:
 def _stages() -> Iterator[Tell]:
     """A progress bar per stage, on a terminal."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     errors = Console(stderr=True)
-    bars: dict[str, int] = {}
+    bars: dict[str, TaskID] = {}
     with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
 
         def tell(what: str, done: int, total: int) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from pydantic import Field
 
-from leafwise.quant.allocate import Allocation, allocate
-from leafwise.quant.contracts import CostTable, Recipe, TensorCosts
+from leafwise.quant.allocate import allocate
+from leafwise.quant.contracts import CostTable, Recipe
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.evidence import Evidence
 from leafwise.quant.limits import Limits, memory_beside_weights
+from leafwise.quant.recipes import recipe_of
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.gguf_header import GGUFHeader
 
@@ -67,7 +67,10 @@ def plan(evidence: Evidence, ask: Ask) -> Recipe:
         raise QuantizeError("nothing was asked for", "give bits per weight, a size, memory, or --for-this-machine")
     limits = limits_of(ask, evidence)
     allocation = allocate(evidence.table, limits, sensitivities=evidence.factors or None)
-    return recipe_of(evidence, allocation, ask.words())
+    factors = evidence.factors or None
+    recipe = recipe_of(allocation, evidence.table, asked=ask.words(), sensitivities=factors)
+    predicted = {("mean_kl" if factors and name == "error" else name): v for name, v in recipe.predicted.items()}
+    return recipe.model_copy(update={"predicted": predicted})
 
 
 def limits_of(ask: Ask, evidence: Evidence) -> Limits:
@@ -92,42 +95,6 @@ def limits_of(ask: Ask, evidence: Evidence) -> Limits:
         for speed in ("prefill_seconds", "batch_seconds")
     }
     return limits.model_copy(update=speeds)
-
-
-def recipe_of(evidence: Evidence, allocation: Allocation, asked: Mapping[str, str]) -> Recipe:
-    """An allocation with its reasons and predictions."""
-    table, factors = evidence.table, evidence.factors
-    losses = {
-        tensor.name: factors.get(tensor.name, 1.0) * choice.error
-        for tensor in table.tensors
-        if (choice := tensor.choice(allocation.types[tensor.name]))
-    }
-    whole = sum(losses.values()) or 1.0
-    return Recipe(
-        source_sha256=table.source_sha256,
-        importance_sha256=table.importance_sha256,
-        asked=dict(asked),
-        types=allocation.types,
-        why={
-            tensor.name: _why(tensor, allocation.types[tensor.name], factors.get(tensor.name, 1.0), whole)
-            for tensor in table.tensors
-        },
-        predicted={("mean_kl" if factors and name == "error" else name): v for name, v in allocation.totals.items()},
-    )
-
-
-def _why(tensor: TensorCosts, type_: str, factor: float, whole: float) -> str:
-    """The tensor's share of the loss, and what the next better type would change."""
-    choice = tensor.choice(type_)
-    if choice is None:
-        return ""
-    said = f"{100 * factor * choice.error / whole:.1f} % of the loss"
-    better = [other for other in tensor.choices if other.bytes > choice.bytes and other.error < choice.error]
-    if not better:
-        return f"{said}; nothing is better"
-    following = min(better, key=lambda other: other.bytes)
-    saved = 100 * factor * (choice.error - following.error) / whole
-    return f"{said}; {following.type} would take off {saved:.1f} points for {following.bytes - choice.bytes:,} bytes"
 
 
 def _fast_types(table: CostTable) -> list[str]:

@@ -13,7 +13,7 @@ from leafwise.quant import imatrix, native_graph
 from leafwise.quant.calibration import calibration_text
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_imatrix import read_imatrix
-from leafwise.quant.gguf_shapes import tensor_shapes
+from leafwise.quant.gguf_tensors import tensor_shapes
 from leafwise.quant.quantize_cli import main
 from leafwise.runtime.errors import UsageError
 
