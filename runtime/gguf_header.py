@@ -9,7 +9,8 @@ from typing import Any, Literal, NoReturn
 
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.errors import ModelFileError, UsageError
-from leafwise.runtime.gguf_walk import BROKEN, MAX_KEPT_ITEMS, Array, TensorTypeShare, Walk, open_gguf
+from leafwise.runtime.gguf_entries import Array, TensorTypeShare
+from leafwise.runtime.gguf_walk import BROKEN, MAX_KEPT_ITEMS, Walk, open_gguf
 
 KVType = Literal["f16", "q8_0", "q4_0"]
 """How the KV cache is stored."""

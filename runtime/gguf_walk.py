@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import stat
 import struct
-from functools import cache
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
-from leafwise.runtime.contracts import Contract
 from leafwise.runtime.errors import ModelFileError
+from leafwise.runtime.gguf_entries import ARRAY, STRING, Array, TensorEntry, TensorTypeShare, tensor_types
 
 MAGIC = b"GGUF"
 MAX_HEADER_BYTES = 64 * 2**20
@@ -34,22 +34,11 @@ MAX_ENTRIES = 65_536
 """Most metadata entries, and most tensors."""
 MAX_KEPT_ITEMS = 4_096
 """Arrays of numbers up to this length are kept (one value per block); of longer ones only the length."""
+MAX_WANTED_ITEMS = 2_097_152
+"""Most items of an array that is kept because it was asked for; the largest vocabularies have 300,000 tokens."""
 
 BROKEN = "the file is damaged or was made by a broken tool: get it again"
 INCOMPLETE = "the file is incomplete: download or copy it again"
-
-
-class TensorTypeShare(Contract):
-    """What the tensors of one type add up to."""
-
-    type: str
-    """The ggml type, for example `Q4_K`."""
-    tensors: int
-    """Number of tensors."""
-    bytes: int
-    """Bytes of their data."""
-    parameters: int
-    """Number of their elements."""
 
 
 def open_gguf(path: Path) -> BinaryIO:
@@ -86,15 +75,6 @@ def open_gguf(path: Path) -> BinaryIO:
     return file
 
 
-class Array(NamedTuple):
-    """An array of the metadata: its length, and its numbers if they are few."""
-
-    length: int
-    items: tuple[Any, ...] = ()
-
-
-# Value types of the metadata, by their number in the file; strings are 8 and arrays 9.
-_STRING, _ARRAY = 8, 9
 _SCALARS = {
     number: struct.Struct("<" + code)
     for number, code in enumerate(["B", "b", "H", "h", "I", "i", "f", "?", "", "", "Q", "q", "d"])
@@ -108,12 +88,24 @@ class Walk:
 
     Bytes are read as they are needed, so no count in the file decides what is allocated. Every method raises
     `ModelFileError` for bytes that make no sense.
+
+    Args:
+        path: for messages.
+        file: open at its beginning.
+        size: of the file.
+        wanted: keys of arrays whose items are kept, however many there are.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, size: int) -> None:
-        self._path, self._file, self._size = path, file, size
+    def __init__(self, path: Path, file: BinaryIO, size: int, wanted: Collection[str] = ()) -> None:
+        self._path, self._file, self._size, self._wanted = path, file, size, wanted
         self._bytes = bytearray()
         self._at = 0
+        self.kinds: dict[str, int] = {}
+        """After `metadata`: the type of every entry, by its number in the file."""
+        self.tensor_entries: list[TensorEntry] = []
+        """After `tensors`: these."""
+        self.data_begin = self.data_end = 0
+        """After `tensors`: where their data lies in the file."""
 
     def _fail(self, problem: str, hint: str = BROKEN) -> NoReturn:
         raise ModelFileError(f"{self._path}: {problem}", hint)
@@ -141,7 +133,8 @@ class Walk:
             key = self._name()
             if key in entries:
                 self._fail(f"the metadata key {key[:60]!r} appears twice")
-            entries[key] = self._value(self._number(_U32))
+            self.kinds[key] = self._number(_U32)
+            entries[key] = self._value(self.kinds[key], key in self._wanted)
         return entries
 
     def tensors(self, count: int, metadata: dict[str, Any]) -> tuple[TensorTypeShare, ...]:
@@ -157,15 +150,18 @@ class Walk:
             if name in names:
                 self._fail(f"the tensor {name[:60]!r} appears twice")
             names.add(name)
-            kind, elements, size, offset = self._tensor(name)
+            entry = self._tensor(name)
             expected = -(-end // alignment) * alignment
-            if offset != expected:
-                self._fail(f"the data of tensor {name[:60]!r} is at {offset:,}, expected at {expected:,}")
-            end = offset + size
-            sums[kind] = [a + b for a, b in zip(sums.get(kind, [0, 0, 0]), [1, size, elements], strict=True)]
-        promised = -(-self._at // alignment) * alignment + end
-        if count and promised > self._size:
-            self._fail(f"truncated: {self._size:,} of {promised:,} bytes are here", INCOMPLETE)
+            if entry.offset != expected:
+                self._fail(f"the data of tensor {name[:60]!r} is at {entry.offset:,}, expected at {expected:,}")
+            end = entry.offset + entry.bytes
+            self.tensor_entries.append(entry)
+            before = sums.get(entry.type, [0, 0, 0])
+            sums[entry.type] = [a + b for a, b in zip(before, [1, entry.bytes, entry.elements], strict=True)]
+        self.data_begin = -(-self._at // alignment) * alignment
+        self.data_end = self.data_begin + end
+        if count and self.data_end > self._size:
+            self._fail(f"truncated: {self._size:,} of {self.data_end:,} bytes are here", INCOMPLETE)
         shares = (TensorTypeShare(type=t, tensors=n, bytes=b, parameters=p) for t, (n, b, p) in sums.items())
         return tuple(sorted(shares, key=lambda share: -share.bytes))
 
@@ -182,47 +178,52 @@ class Walk:
         self._at += layout.size
         return value
 
-    def _tensor(self, name: str) -> tuple[str, int, int, int]:
-        """What follows a tensor's name: type, elements, bytes and offset."""
+    def _tensor(self, name: str) -> TensorEntry:
+        """What follows a tensor's name."""
         dimensions = self._number(_U32)
         if not 1 <= dimensions <= 4:
             self._fail(f"the tensor {name[:60]!r} has {dimensions:,} dimensions")
         shape = [self._number(_U64) for _ in range(dimensions)]
         number, offset = self._number(_U32), self._number(_U64)
-        if number not in _tensor_types():
+        if number not in tensor_types():
             self._fail(
                 f"the tensor {name[:60]!r} has the unknown type {number}",
                 "get a newer version of leafwise, or of the file",
             )
-        kind, block, block_bytes = _tensor_types()[number]
+        kind, block, block_bytes = tensor_types()[number]
         elements = 1
         for extent in shape:
             elements *= extent
         if not 0 < elements < 2**48 or shape[0] % block:
             self._fail(f"the tensor {name[:60]!r} cannot have the shape {shape} in {kind}")
-        return kind, elements, elements // block * block_bytes, offset
+        return TensorEntry(name, kind, tuple(shape), elements, elements // block * block_bytes, offset)
 
-    def _value(self, kind: int) -> Any:
+    def _value(self, kind: int, wanted: bool) -> Any:
         if kind in _SCALARS:
             return self._number(_SCALARS[kind])
-        if kind == _STRING:
+        if kind == STRING:
             return self._string(MAX_TEXT_BYTES).decode(errors="replace")
-        if kind == _ARRAY:
-            return self._array(self._number(_U32), self._number(_U64))
+        if kind == ARRAY:
+            return self._array(self._number(_U32), self._number(_U64), wanted)
         return self._fail(f"metadata of the unknown type {kind}")
 
-    def _array(self, kind: int, length: int) -> Array:
-        if kind == _STRING:
-            self._skip_strings(length)
-            return Array(length)
+    def _array(self, kind: int, length: int, wanted: bool) -> Array:
+        if wanted and length > MAX_WANTED_ITEMS:
+            self._fail(f"an array of {length:,} items in the metadata")
+        if kind == STRING:
+            if not wanted:
+                self._skip_strings(length)
+                return Array(length)
+            self._require(8 * length)
+            return Array(length, tuple(self._string(MAX_TEXT_BYTES) for _ in range(length)))
         if kind not in _SCALARS:
             self._fail(f"a metadata array of the unknown type {kind}")
         layout = _SCALARS[kind]
         self._need(length * layout.size)
         begin, self._at = self._at, self._at + length * layout.size
-        if length > MAX_KEPT_ITEMS:
-            return Array(length)
-        return Array(length, tuple(v for (v,) in layout.iter_unpack(self._bytes[begin : self._at])))
+        if length > MAX_KEPT_ITEMS and not wanted:
+            return Array(length, kind=kind)
+        return Array(length, tuple(v for (v,) in layout.iter_unpack(self._bytes[begin : self._at])), kind)
 
     def _skip_strings(self, count: int) -> None:
         self._require(8 * count)
@@ -260,12 +261,3 @@ class Walk:
             if not chunk:  # the file shrank since it was opened
                 self._fail("the file ends inside its header", INCOMPLETE)
             self._bytes += chunk
-
-
-@cache
-def _tensor_types() -> dict[int, tuple[str, int, int]]:
-    """Number of a tensor type -> its name, elements per block, bytes per block."""
-    # Imported here: the package brings numpy along (0.15 s), and `open_gguf` is on the path of every command.
-    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-
-    return {int(t): (str(t.name), *GGML_QUANT_SIZES[t]) for t in GGMLQuantizationType}
