@@ -142,7 +142,7 @@ def _check_merges(contents: Contents, texts: set[bytes], findings: Findings) -> 
         findings.warning(_WHERE, f"{lost:,} merges make tokens that are not in the vocabulary")
     missing = [byte for byte, spelled in enumerate(_byte_spellings()) if byte in _USUAL and spelled not in texts]
     if missing:
-        findings.warning(_WHERE, f"{len(missing)} bytes of text have no token and will be lost: {missing[:8]}")
+        findings.warning(_WHERE, f"bytes of text that have no token will be lost: {missing[:8]}")
 
 
 def _byte_spellings() -> list[bytes]:
