@@ -167,8 +167,8 @@ def _iq1_m(blocks: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _mxfp4(blocks: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """An E8M0 exponent, in which 255 is NaN."""
-    found: NDArray[np.bool_] = blocks[:, 0] == 0xFF
+    """An E8M0 exponent, in which 255 is NaN; from 253 on, the larger values of the block overflow."""
+    found: NDArray[np.bool_] = blocks[:, 0] >= 253
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,13 +46,19 @@ def tokens() -> list[str]:
     return [*single, "Ġt", "he", "Ġthe", "in", "er", *SPECIAL]
 
 
-def write_model(path: Path, tokenizer: str = "gpt2", types: tuple[str, ...] = ("Q8_0", "Q4_0", "F16", "Q4_K")) -> Path:
+def write_model(
+    path: Path,
+    tokenizer: str = "gpt2",
+    types: tuple[str, ...] = ("Q8_0", "Q4_0", "F16", "Q4_K"),
+    notes: Mapping[str, str] | None = None,
+) -> Path:
     """Write a sound model of two blocks.
 
     Args:
         path: where to.
         tokenizer: `gpt2` for byte-pair encoding, `llama` for SentencePiece.
         types: of the matrices, one after the other.
+        notes: more entries of the metadata.
     """
     rng = np.random.default_rng(7)
     writer = gguf.GGUFWriter(path, "llama")
@@ -66,6 +72,8 @@ def write_model(path: Path, tokenizer: str = "gpt2", types: tuple[str, ...] = ("
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10_000.0)
     writer.add_rope_dimension_count(WIDTH // HEADS)
+    for key, note in (notes or {}).items():
+        writer.add_string(key, note)
     count = _add_tokenizer(writer, tokenizer)
     writer.add_chat_template(CHAT)
     for i, (name, rows, columns) in enumerate(_matrices(count)):
