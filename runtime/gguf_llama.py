@@ -74,6 +74,10 @@ def check_model(contents: Contents, findings: Findings) -> None:
         what = f"leafwise does not know what {contents.architecture} consists of: its tensors' shapes are unchecked"
         findings.warning("metadata general.architecture", what)
         return
+    if contents.header.split_count > 1:
+        what = f"is one of {contents.header.split_count:,} files: what the others hold is unchecked"
+        findings.warning("file", what)
+        return
     for key in _REQUIRED:
         findings.require(f"llama.{key}" in contents.metadata, f"metadata llama.{key}", "is missing")
     if not findings.errors:

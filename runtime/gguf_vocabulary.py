@@ -31,7 +31,9 @@ def check_vocabulary(contents: Contents, findings: Findings) -> None:
         isinstance(model, str), _WHERE, "there is none (tokenizer.ggml.model): the model can't be given text"
     ):
         return
-    if model not in _MODELS:
+    if model in ("none", "no_vocab"):
+        findings.error(_WHERE, "is none, and llama.cpp ends the process when text is given to it")
+    elif model not in _MODELS:
         findings.warning(_WHERE, f"is of the kind {str(model)[:40]!r}, which leafwise does not know")
     tokens = contents.array(TOKENS)
     if tokens is None or tokens.kind != STRING or not tokens.length:
@@ -90,15 +92,16 @@ def _check_types(contents: Contents, texts: list[bytes], findings: Findings) -> 
     if TOKEN_TYPES not in contents.metadata:
         return
     types = contents.array(TOKEN_TYPES)
-    if types is None or types.kind not in (I32, U32) or types.length != len(texts):
+    if types is None or types.kind not in (I32, U32) or types.length < len(texts):
         length = types.length if types else 0
         findings.error(_WHERE, f"has {length:,} types for {len(texts):,} tokens (or not as 32-bit numbers)")
         return
-    strange = [i for i, kind in enumerate(types.items) if not 0 <= kind <= _MOST_TYPE]
+    kinds = types.items[: len(texts)]
+    strange = [i for i, kind in enumerate(kinds) if not 0 <= kind <= _MOST_TYPE]
     if strange:
-        what = f"{len(strange):,} tokens have an unknown type, the first is {strange[0]:,} ({types.items[strange[0]]})"
+        what = f"{len(strange):,} tokens have an unknown type, the first is {strange[0]:,} ({kinds[strange[0]]})"
         findings.warning(_WHERE, what)
-    for i, kind in enumerate(types.items):
+    for i, kind in enumerate(kinds):
         if kind == _BYTE_TYPE and not _BYTE.fullmatch(texts[i]):
             findings.error(_WHERE, f"token {i:,} should be a byte such as <0x0A>, and is {_shown(texts[i])}")
 
@@ -154,7 +157,7 @@ def _byte_spellings() -> list[bytes]:
 
 def _check_sentencepiece(contents: Contents, texts: list[bytes], findings: Findings) -> None:
     scores = contents.array(SCORES)
-    if scores is None or scores.kind != F32 or scores.length != len(texts):
+    if scores is None or scores.kind != F32 or scores.length < len(texts):
         length = scores.length if scores else 0
         findings.error(_WHERE, f"has {length:,} scores for {len(texts):,} tokens (or not as 32-bit floats)")
     elif bad := [i for i, score in enumerate(scores.items) if not math.isfinite(score)]:

@@ -7,6 +7,7 @@ tokenizer, chat template, every block's scales. `require_sound` is the engine's 
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from leafwise.runtime.errors import ChatTemplateError, EngineError, LeafwiseErro
 from leafwise.runtime.probe import model_fingerprint
 from leafwise.runtime.verdicts import recall, remember
 from leafwise.runtime.verify_report import TEMPLATE, Finding, Order, Verification
+
+log = logging.getLogger(__name__)
 
 _FOLDER = "verified"  # of the remembered verdicts
 _CHECKS = "1"
@@ -89,6 +92,7 @@ def require_sound(path: Path) -> None:
     keys = {"checks": _CHECKS, "model": model_fingerprint(path)}
     if recall(_FOLDER, keys, SoundFile) is not None:
         return
+    log.info("%s is new here: verifying it", path.name)
     verification = verify(path)
     if not verification.sound:
         raise _refusal(path, verification.errors)

@@ -50,7 +50,7 @@ def write_model(
     path: Path,
     tokenizer: str = "gpt2",
     types: tuple[str, ...] = ("Q8_0", "Q4_0", "F16", "Q4_K"),
-    notes: Mapping[str, str] | None = None,
+    notes: Mapping[str, str | int] | None = None,
 ) -> Path:
     """Write a sound model of two blocks.
 
@@ -73,7 +73,10 @@ def write_model(
     writer.add_rope_freq_base(10_000.0)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     for key, note in (notes or {}).items():
-        writer.add_string(key, note)
+        if isinstance(note, int):
+            writer.add_uint16(key, note)
+        else:
+            writer.add_string(key, note)
     count = _add_tokenizer(writer, tokenizer)
     writer.add_chat_template(CHAT)
     for i, (name, rows, columns) in enumerate(_matrices(count)):

@@ -122,6 +122,7 @@ Edit = Callable[[bytes], bytes]
         (lambda d: text(d, "tokenizer.ggml.merges", "tokenizer.ggml.mergex"), "has no merges"),
         (lambda d: text(d, "tokenizer.ggml.tokens", "tokenizer.ggml.tokenx"), "has no list of tokens"),
         (lambda d: text(d, "tokenizer.ggml.model", "tokenizer.ggml.modex"), "there is none"),
+        (lambda d: text(d, "gpt2", "none"), "tokenizer: is none"),
         (lambda d: text(d, "output_norm.weight", "output_norx.weight"), "output_norm.weight: is missing"),
         (lambda d: template(d, "{% for"), "chat template: the model's chat template is not valid"),
         (lambda d: template(d, "{{ raise_exception('no') }}"), "chat template: the model's chat template failed: no"),
@@ -301,6 +302,15 @@ def test_findings_are_printable_and_not_without_end() -> None:
     assert len(findings.all()) == 101
     assert findings.all()[0].severity == "error"
     assert all(str(found).isprintable() and len(str(found)) < 1000 for found in findings.all())
+
+
+def test_a_part_of_a_model_is_checked_as_far_as_possible(path: Path) -> None:
+    part = write_model(path, notes={"split.count": 2}).read_bytes()
+    verification = verdict(path, text(part, "output_norm.weight", "output_norx.weight"))
+    assert verification.sound
+    assert [str(found) for found in verification.findings] == [
+        "file: is one of 2 files: what the others hold is unchecked"
+    ]
 
 
 def test_contents_of_another_architecture_are_checked_as_far_as_possible(path: Path, sound: bytes) -> None:
