@@ -90,6 +90,26 @@ def test_importance_weights_the_columns(made: Path, reference: Path) -> None:
         inspect(made, reference=reference, importance={name: one[:3]})
 
 
+def test_an_importance_matrix_of_llama_cpps(
+    made: Path, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from leafwise.quant.gguf_imatrix import write_imatrix
+    from leafwise.quant.importance import ImportanceMatrix
+
+    name = "blk.0.attn_q.weight"
+    sums = np.linspace(1, 50, 256).astype(np.float32)
+    matrix = ImportanceMatrix({name: sums}, {name: np.array([10], dtype=np.float32)}, chunks=1, chunk_size=10)
+    write_imatrix(matrix, tmp_path / "imatrix.gguf")
+    options = ["--reference", str(reference), "--imatrix", str(tmp_path / "imatrix.gguf"), "--json"]
+    assert inspect_cli.main([str(made), *options]) == 0
+    said = json.loads(capsys.readouterr().out)
+    wanted = inspect(made, reference=reference, importance={name: (sums / 10).astype(np.float32)}).at(0, "attn_q")
+    found = next(tensor for tensor in said["tensors"] if tensor["name"] == name)
+    assert said["weighted"]
+    assert wanted is not None
+    assert found["error"] == pytest.approx(wanted.error)
+
+
 def test_a_file_equals_itself(reference: Path) -> None:
     told: list[tuple[int, int]] = []
     found = inspect(reference, reference=reference, progress=lambda done, total: told.append((done, total)))
