@@ -123,7 +123,7 @@ def read_header(path: Path | str) -> GGUFHeader:
             shares = walk.tensors(tensor_count, metadata)
         except OSError as error:
             raise ModelFileError(f"cannot read {path}: {error.strerror}", "check the disk") from error
-    return _describe(_Facts(path, metadata), version, size, shares)
+    return describe(path, metadata, version, size, shares)
 
 
 class _Facts:
@@ -157,7 +157,15 @@ class _Facts:
         return value.length if isinstance(value, Array) else 0
 
 
-def _describe(facts: _Facts, version: int, size: int, shares: tuple[TensorTypeShare, ...]) -> GGUFHeader:
+def describe(
+    path: Path, metadata: dict[str, Any], version: int, size: int, shares: tuple[TensorTypeShare, ...]
+) -> GGUFHeader:
+    """What a walk through the header has found, checked.
+
+    Raises:
+        ModelFileError: it makes no sense.
+    """
+    facts = _Facts(path, metadata)
     arch = facts.text("general.architecture")
     if not re.fullmatch(r"[\w.-]{1,64}", arch, re.ASCII):
         facts.fail("general.architecture", arch, "the name of an architecture")

@@ -211,11 +211,8 @@ class Walk:
         if wanted and length > MAX_WANTED_ITEMS:
             self._fail(f"an array of {length:,} items in the metadata")
         if kind == STRING:
-            if not wanted:
-                self._skip_strings(length)
-                return Array(length)
-            self._require(8 * length)
-            return Array(length, tuple(self._string(MAX_TEXT_BYTES) for _ in range(length)))
+            ends = self._skip_strings(length, wanted)
+            return Array(length, tuple(bytes(self._bytes[a:b]) for a, b in ends))
         if kind not in _SCALARS:
             self._fail(f"a metadata array of the unknown type {kind}")
         layout = _SCALARS[kind]
@@ -225,16 +222,22 @@ class Walk:
             return Array(length, kind=kind)
         return Array(length, tuple(v for (v,) in layout.iter_unpack(self._bytes[begin : self._at])), kind)
 
-    def _skip_strings(self, count: int) -> None:
+    def _skip_strings(self, count: int, wanted: bool) -> list[tuple[int, int]]:
+        """Go on behind the strings of an array; gives where they are, if they are wanted."""
         self._require(8 * count)
+        places: list[tuple[int, int]] = []
         unpack, at = _U64.unpack_from, self._at  # local names: this loop runs 400,000 times for Llama 3
         for _ in range(count):
             if at + 8 > len(self._bytes):
                 self._at = at
                 self._need(8)
-            at += 8 + unpack(self._bytes, at)[0]
+            begin = at + 8
+            at = begin + unpack(self._bytes, at)[0]
+            if wanted:
+                places.append((begin, at))
         self._at = at
         self._need(0)
+        return places
 
     def _string(self, limit: int) -> bytes:
         length = self._number(_U64)

@@ -1,4 +1,4 @@
-"""From a model's name to a running engine: find the file, read its header, plan the memory, probe the build, load."""
+"""From a model's name to a running engine: find the file, read its header, plan memory, verify, probe, load."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from leafwise.runtime.gguf_header import GGUFHeader, read_header
 from leafwise.runtime.memory_plan import MemoryPlan, plan_memory
 from leafwise.runtime.models import DEFAULT_MODEL, resolve
 from leafwise.runtime.probe import probe
+from leafwise.runtime.verify import require_sound
 
 if TYPE_CHECKING:
     from leafwise.runtime.engine import Engine
@@ -27,7 +28,8 @@ log = logging.getLogger(__name__)
 def open_engine(model: str | Path = DEFAULT_MODEL, options: EngineOptions | None = None) -> Engine:
     """Start an engine: in this process, in a process of its own (`isolated`), or for a model behind a URL.
 
-    The first use of a model with an installed llama.cpp probes one decode in a child process, so that a build that
+    A file that this machine has not seen is verified in a child process, before native code sees it (see `verify`). The
+    first use of a model with an installed llama.cpp probes one decode in a child process, so that a build that
     does not fit this CPU becomes a warning and slower, safe parameters instead of a crash.
 
     Args:
@@ -37,8 +39,8 @@ def open_engine(model: str | Path = DEFAULT_MODEL, options: EngineOptions | None
 
     Raises:
         ModelNotFoundError: no such name or file, or it is not on this machine yet.
-        ModelFileError: the file is not a usable GGUF.
-        ChatTemplateError: `options.chat` is true and the file has no chat template.
+        ModelFileError: the file is not a usable GGUF, or is not sound.
+        ChatTemplateError: the file's chat template fails, or `options.chat` is true and there is none.
         EngineError: there is not enough memory, llama.cpp fails even with safe parameters, or the server is not there.
     """
     options = options or EngineOptions()
@@ -73,6 +75,7 @@ def open_in_process(model: str | Path, options: EngineOptions) -> LlamaEngine:
         )
     plan = plan_memory(header, options, options.memory_bytes or psutil.virtual_memory().available, name=resolved.name)
     log.info("%s: %s", resolved.name, plan.describe())
+    require_sound(resolved.path)
     verdict = probe(resolved.path)
     if verdict.safe_mode:
         log.warning("%s", verdict.warning)

@@ -7,7 +7,6 @@ signal and lives with safe model parameters, the verdict says so, and the engine
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -19,8 +18,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.cpu import read_cpu
 from leafwise.runtime.crash_signals import CRASHES, signal_name
@@ -29,12 +26,12 @@ from leafwise.runtime.errors import (
     EngineError,
     LeafwiseError,
     ModelFileError,
-    UsageError,
     error_named,
 )
 from leafwise.runtime.native_build import DISTRIBUTION, reinstall_command
-from leafwise.runtime.paths import cache_dir, write_whole
+from leafwise.runtime.verdicts import recall, remember
 
+_FOLDER = "probe"  # of the remembered verdicts
 _BASE_SECONDS = 120.0
 _BYTES_PER_SECOND = 100e6  # a slow disk: the first decode reads the whole file
 _REPORTED = 3  # the child's exit status when it raised an error of ours and wrote it down
@@ -100,8 +97,8 @@ def probe(
         "cpu": read_cpu().fingerprint,
         "model": model_fingerprint(model_path),
     }
-    remembered = None if fresh else _recall(keys)
-    if remembered is not None:
+    remembered = None if fresh else recall(_FOLDER, keys, ProbeVerdict)
+    if remembered is not None and remembered.ok:
         return remembered.model_copy(update={"cached": True})
     limit = timeout or _BASE_SECONDS + model_path.stat().st_size / _BYTES_PER_SECOND
     started = time.perf_counter()
@@ -111,7 +108,7 @@ def probe(
     seconds = round(time.perf_counter() - started, 3)
     found = {"ok": True, "safe_mode": bool(reason), "reason": reason, "seconds": seconds}
     verdict = ProbeVerdict.model_validate({**keys, **found})
-    _remember(keys, verdict)
+    remember(_FOLDER, keys, verdict)
     return verdict
 
 
@@ -192,29 +189,6 @@ def _read_report(text: str) -> LeafwiseError:
         return error_named(str(report["error"]), str(report["message"]), str(report["hint"]))
     except (ValueError, LookupError, TypeError):
         return EngineCrashedError("the trial of the model ended without saying why")
-
-
-def _file_of(keys: dict[str, str]) -> Path:
-    name = hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:32]
-    return cache_dir() / "probe" / f"{name}.json"
-
-
-def _recall(keys: dict[str, str]) -> ProbeVerdict | None:
-    # A verdict that can not be read, is damaged or was written by another version is a verdict that was never made.
-    try:
-        verdict = ProbeVerdict.model_validate_json(_file_of(keys).read_bytes())
-    except (OSError, ValidationError, UsageError):
-        return None
-    agrees = all(getattr(verdict, name) == value for name, value in keys.items())
-    return verdict if verdict.ok and agrees else None
-
-
-def _remember(keys: dict[str, str], verdict: ProbeVerdict) -> None:
-    # One file per key. Without a cache the next start just tries again.
-    with contextlib.suppress(OSError, UsageError):
-        target = _file_of(keys)
-        target.parent.mkdir(exist_ok=True)
-        write_whole(target, verdict.model_dump_json().encode(), private=True)
 
 
 def _child(arguments: list[str]) -> int:
