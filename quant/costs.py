@@ -28,7 +28,7 @@ DEFAULT_TYPES = (
     *("f16", "q8_0", "q6_k", "q5_1", "q5_k", "q5_0", "q4_1", "q4_k", "q4_0", "iq4_nl", "iq4_xs"),
     *("q3_k", "iq3_s", "iq3_xxs", "q2_k", "iq2_s", "iq2_xs", "iq2_xxs"),
 )
-"""What a quantized model is made of, and f16, which every row can have; bf16, f32, iq1_m and iq1_s on request."""
+"""What a quantized model is made of, and f16, which every row can have; bf16 and f32 on request."""
 
 
 def cost_table(
@@ -73,11 +73,12 @@ def cost_table(
             journal or cache_dir() / "costs",
             JournalKey(source_sha256 or file_sha256(source), importance_sha256, libraries_digest()),
         )
+        pairs = {e.name: importances_of(e, importance, tied) for e in chosen}  # all are checked before the long work
         plans = {e.name: possible_types(e, wanted, given=e.name in (importance or {})) for e in chosen}
         report = _Report(sum(e.elements * len(plans[e.name]) for e in chosen), progress)
         tensors = []
         for entry in chosen:
-            own, weighting = importances_of(entry, importance, tied)
+            own, weighting = pairs[entry.name]
             known = kept.known(entry.name) or Errors(0, {})
             missing = [t for t in plans[entry.name] if t.name not in known.errors]
             report.advance(entry.elements * (len(plans[entry.name]) - len(missing)))
