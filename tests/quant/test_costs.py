@@ -105,6 +105,20 @@ def test_threads_and_row_blocks_change_nothing(tmp_path: Path) -> None:
     assert one.errors["q4_0"] == pytest.approx(lost(weights(4500, 256), "q4_0", given, given), rel=1e-4)
 
 
+def test_a_sample_of_the_rows_estimates_the_error(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "tall.gguf", {UP: weights(1500, 256)})
+    seen: list[tuple[int, int]] = []
+    (whole,) = cost_table(path, types=["q4_0"], journal=tmp_path / "journal").tensors
+    (part,) = cost_table(
+        path, types=["q4_0"], sample=0.1, journal=tmp_path / "journal", progress=lambda *at: seen.append(at)
+    ).tensors
+    assert seen[-1][0] == seen[-1][1]
+    assert part.choices[0].error != whole.choices[0].error
+    assert part.choices[0].error == pytest.approx(whole.choices[0].error, rel=0.05)
+    assert part.energy == pytest.approx(whole.energy, rel=0.05)
+    assert part.choices[0].bytes == whole.choices[0].bytes
+
+
 def test_experts_have_an_importance_each(tmp_path: Path) -> None:
     experts = np.stack([weights(8, 256, seed) for seed in range(3)])
     path = write_gguf(tmp_path / "experts.gguf", {"blk.0.ffn_up_exps.weight": experts})

@@ -38,7 +38,8 @@ def write_gguf(path: Path, tensors: Arrays) -> Path:
 
 def weights(rows: int, columns: int, seed: int = 0) -> NDArray[np.float16]:
     """About as large as a model's."""
-    return (np.random.default_rng(seed).standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float16)
+    values = np.random.default_rng(seed).standard_normal((rows, columns)) / np.sqrt(columns)
+    return np.asarray(values, np.float16)
 
 
 def second_moments(columns: int, seed: int = 0) -> Floats:
@@ -51,7 +52,7 @@ def quantize_stock(
 ) -> dict[str, bytes]:
     """Each tensor's bytes as `llama_model_quantize` writes them, with a type (ggml's number) for each name."""
     matrix = target.with_suffix(".npz")
-    np.savez(matrix, **(importance or {}))
+    np.savez(matrix, allow_pickle=False, **dict(importance or {}))
     command = [sys.executable, __file__, str(source), str(target), json.dumps(types), str(matrix)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
