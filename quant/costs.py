@@ -57,7 +57,7 @@ def cost_table(
         speeds: seconds; see `speeds.measure`. None leaves them out.
         source_sha256: the source's, if it is known; otherwise it is computed.
         importance_sha256: of the importance matrix's file, if there is one; otherwise of its content.
-        sample: the part of each tensor's rows that is encoded, above 0 and at most 1. A twentieth gave the errors of the
+        sample: the part of each tensor's rows that is encoded, above 0, at most 1. A twentieth gave the errors of the
             embedded model's tensors in q4_0 within 2.3 % (root mean square; 10 % at worst).
         journal: folder where errors are kept for the next time; `cache_dir()/costs` by default.
         progress: told the number of elements encoded, over all types, and the number of all.
