@@ -27,6 +27,8 @@ class JournalKey(NamedTuple):
     importance_sha256: str | None
     libraries: str
     """`native_ggml.libraries_digest()`: encoders change between versions."""
+    sample: float
+    """The part of the rows that is encoded."""
 
 
 class CostJournal:
@@ -44,7 +46,7 @@ class CostJournal:
     """
 
     def __init__(self, folder: Path, key: JournalKey) -> None:
-        name = hashlib.sha256("\n".join(part or "-" for part in key).encode()).hexdigest()[:32]
+        name = hashlib.sha256("\n".join(str(part) for part in key).encode()).hexdigest()[:32]
         self._path = folder / f"{name}.jsonl"
         self.key = key
         """Which one it is."""

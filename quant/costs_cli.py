@@ -43,6 +43,9 @@ def costs(
     ] = True,
     again: Annotated[bool, typer.Option("--again", help="Measure the speeds anew.")] = False,
     threads: Annotated[int, typer.Option(min=0, max=512, help="Of encoding and multiplying; 0: one per core.")] = 0,
+    sample: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Part of each tensor's rows to encode; .05 for large models.")
+    ] = 1.0,
     out: Annotated[Path | None, typer.Option(help="Write the whole table to this file, as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole table as JSON.")] = False,
 ) -> int:
@@ -64,6 +67,7 @@ def costs(
             threads=threads,
             speeds=measured,
             importance_sha256=sha256,
+            sample=sample,
             progress=progress,
         )
     text = table.model_dump_json(indent=2)

@@ -22,6 +22,7 @@ from leafwise.quant.tensor_types import TensorType
 from leafwise.runtime.gguf_entries import TensorEntry
 
 _BLOCK_ELEMENTS = 2**19  # small, so that Ctrl-C waits for no more than a few seconds of the slowest encoder
+_PIECE_ROWS, _LEAST_PIECES = 4, 16  # of a sample
 
 
 class Errors(NamedTuple):
@@ -51,6 +52,7 @@ def encoding_errors(
     encoding: Floats | None,
     weighting: Floats | None,
     threads: int,
+    sample: float = 1.0,
     progress: Callable[[int], None] | None = None,
 ) -> Errors:
     """Encode a tensor in every type, decode it again, and sum up what is lost. Deterministic for any `threads`.
@@ -63,6 +65,7 @@ def encoding_errors(
             (matrices * columns,) for a tensor of many matrices (experts); None for none.
         weighting: E[x^2] for the error, of the same shape; None takes 1 for all.
         threads: row blocks that are worked on at a time, and held in memory.
+        sample: the part of the rows that is encoded, evenly spread: its relative error is taken for that of all.
         progress: told the number of elements encoded since it was last told; called by this thread.
 
     Raises:
@@ -71,8 +74,8 @@ def encoding_errors(
     """
     columns, rows = entry.shape[0], entry.shape[1]
     matrices = math.prod(entry.shape[2:])
-    step = max(1, _BLOCK_ELEMENTS // columns)
-    places = [(matrix, begin, min(step, rows - begin)) for matrix in range(matrices) for begin in range(0, rows, step)]
+    blocks = _row_blocks(rows, columns, sample)
+    places = [(matrix, begin, count) for matrix in range(matrices) for begin, count in blocks]
     same = entry.type.lower()  # llama.cpp copies what has the type already
 
     stop = Event()
@@ -98,7 +101,21 @@ def encoding_errors(
         stop.set()
         raise
     total = np.sum(results, axis=0)
+    if sample < 1 and total[0] > 0:
+        # Rows differ in size far more than in relative error, and the size of all of them is cheap to know.
+        whole = encoding_errors(file, entry, (), encoding=None, weighting=weighting, threads=threads)
+        total *= whole.energy / total[0]
     return Errors(float(total[0]), {type_.name: float(total[i]) for i, type_ in enumerate(types, 1)})
+
+
+def _row_blocks(rows: int, columns: int, sample: float) -> list[tuple[int, int]]:
+    """Where blocks of rows begin, and how many rows they have: all of them, or evenly spread a part."""
+    step = max(1, _BLOCK_ELEMENTS // columns)
+    if sample >= 1 or rows <= _PIECE_ROWS * _LEAST_PIECES:
+        return [(begin, min(step, rows - begin)) for begin in range(0, rows, step)]
+    pieces = max(_LEAST_PIECES, math.ceil(rows * sample / _PIECE_ROWS))
+    begins = np.linspace(0, rows - _PIECE_ROWS, pieces).astype(int)
+    return [(int(begin), _PIECE_ROWS) for begin in begins]
 
 
 def _part(importance: Floats | None, matrix: int, columns: int) -> Floats | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from functools import cache
@@ -108,7 +108,7 @@ def encode(values: Floats, type_: TensorType, importance: Floats | None = None, 
     weights = None if importance is None else np.ascontiguousarray(importance, np.float32)
     library = ggml_base()
     library.ggml_quantize_init(type_.number)  # makes the tables that the threads then share
-    step = max(1, _CHUNK_ELEMENTS // columns) if threads > 1 else rows
+    step = max(1, _CHUNK_ELEMENTS // columns) if threads > 1 else max(1, rows)
     row_bytes = len(target) // rows if rows else 0
     scales = c_void_p(None) if weights is None else weights.ctypes.data_as(c_void_p)
 
@@ -123,8 +123,7 @@ def encode(values: Floats, type_: TensorType, importance: Floats | None = None, 
     return target.tobytes()
 
 
-def _each(work: object, items: Sequence[int], threads: int) -> list[bool]:
-    assert callable(work)
+def _each(work: Callable[[int], bool], items: Sequence[int], threads: int) -> list[bool]:
     if threads < 2 or len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:  # ctypes lets other threads run during a call

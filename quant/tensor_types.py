@@ -39,8 +39,8 @@ _IMPORTANCE: dict[str, Importance] = {
     **dict.fromkeys(("f32", "f16", "bf16", "q8_0"), "unused"),
     **dict.fromkeys(("q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs"), "used"),
     **dict.fromkeys(("q3_k", "iq3_s", "q2_k"), "used"),
-    **dict.fromkeys(("iq3_xxs", "iq2_s", "iq1_m"), "demanded"),
-    **dict.fromkeys(("iq2_xs", "iq2_xxs", "iq1_s"), "required"),
+    **dict.fromkeys(("iq3_xxs", "iq2_s"), "demanded"),
+    **dict.fromkeys(("iq2_xs", "iq2_xxs"), "required"),
 }
 
 
@@ -60,7 +60,7 @@ def _types() -> dict[str, TensorType]:
 
 
 TYPES: dict[str, TensorType] = _types()
-"""All types that make sense for weights, most bits first."""
+"""The types that make sense for weights, most bits first; iq1_s, iq1_m and the ternary ones are for special models."""
 
 
 def type_named(name: str) -> TensorType:
