@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +31,8 @@ def main(arguments: list[str]) -> int:
     Raises:
         LeafwiseError: the file could not be made; whoever called says so, with status 2.
     """
-    return run_typer(app, "quantize", arguments)
+    with _terminable():
+        return run_typer(app, "quantize", arguments)
 
 
 @app.command()
@@ -71,6 +76,22 @@ def quantize(
     print(f"{made.bits_per_weight:.2f} bits per weight, {made.file_bytes / 1e6:.1f} MB", file=sys.stderr)
     _say_fallbacks(made)
     return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Being told to end is as Ctrl-C: the half-written file is removed at once, not by the next run."""
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is signal.SIG_DFL:
+                signal.signal(number, handler)
 
 
 def _wanted(mix: str | None, recipe: Path | None) -> Mix | Recipe:
