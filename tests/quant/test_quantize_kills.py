@@ -136,6 +136,21 @@ def _is_dead(name: str) -> bool:
     return name.startswith(".leafwise-") and not psutil.pid_exists(int(name.split("-")[1]))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_the_command_cleans_up_when_it_is_told_to_end(tiny: Path, tmp_path: Path, number: signal.Signals) -> None:
+    code = "import sys; from leafwise.runtime.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "quantize", str(tiny), str(tmp_path / "out.gguf"), "--mix", "q4_k_m"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode not in (0, -number), "it ended by itself, or had no time to clean up"
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MB."""
