@@ -21,6 +21,7 @@ from typing import Literal
 from leafwise.runtime.chat import ChatTemplate
 from leafwise.runtime.contracts import Contract, Message
 from leafwise.runtime.errors import ChatTemplateError, UsageError
+from leafwise.runtime.syntax import parse
 
 Kind = Literal["calibration", "heldout"]
 """Which part of the files: three quarters to calibrate on, one quarter to measure on."""
@@ -132,7 +133,7 @@ def _of_file(path: Path, name: str, chat: _Chat) -> str:
         source = path.read_text(encoding="utf-8")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about bad escapes, which are this file's business
-            tree = ast.parse(source)
+            tree = parse(source)
     except (OSError, UnicodeDecodeError, SyntaxError, ValueError, RecursionError):
         return ""
     lines = source.splitlines(keepends=True)

@@ -20,7 +20,9 @@ class Choice(Contract):
     activations' second moments for the Hessian), comparable within a tensor and only roughly between tensors.
     """
     prefill_seconds: float | None = Field(default=None, ge=0)
-    """To multiply it with 512 columns on this machine; None where that was not measured."""
+    """To multiply it with 512 columns on this machine, or with one if it is the output matrix, of which a prompt needs
+    the last token's logits only; None where that was not measured.
+    """
     decode_seconds: float | None = Field(default=None, ge=0)
     """To multiply it with one column."""
     batch_seconds: float | None = Field(default=None, ge=0)

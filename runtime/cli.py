@@ -69,9 +69,11 @@ def _configure_process() -> None:
     import threading
     import warnings
 
-    # `timeout`, a scheduler or a shutdown is a Ctrl-C that nobody typed: what is done is kept, and said
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # `timeout`, a closed terminal or a shutdown is a Ctrl-C that nobody typed: what is done is kept, and said
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
     # llama.cpp's threads wait for each other some 300 times a token. Spinning is right for microseconds only: on a busy
     # machine it burns the very core that the other thread is waiting for. Read by libgomp when llama.cpp is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
