@@ -87,7 +87,7 @@ def quantize(
     )
     _check(mix, recipe, ask, target, save_recipe, dry_run=dry_run, force=force)
     workers = threads or os.cpu_count() or 1
-    with _stages() as tell:
+    with stages() as tell:
         chosen: Mix | Recipe
         if ask.anything:
             effort = Effort(importance=not no_imatrix, groups=groups, speeds=for_this_machine)
@@ -149,7 +149,7 @@ def _bytes(text: str, option: str) -> int | None:
 
 
 @contextmanager
-def _stages() -> Iterator[Tell]:
+def stages() -> Iterator[Tell]:
     """A progress bar per stage, on a terminal."""
     from rich.console import Console
     from rich.progress import Progress, TaskID
