@@ -5,7 +5,7 @@ All of it is of the calibration text, never of the held-out text that figures ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,10 +23,15 @@ from leafwise.quant.reference import Reference, load_reference
 from leafwise.quant.sensitivity import MOST_GROUPS, Sensitivities, measure_sensitivities
 from leafwise.quant.speeds import SpeedTable
 from leafwise.quant.speeds import measure as measure_speeds
+from leafwise.quant.tensor_types import TYPES
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.gguf_header import GGUFHeader, read_header
 from leafwise.runtime.paths import cache_dir
 
+_BELOW = 1.5  # bits: types that have less than so much less than the mean are not worth the time of their encoders
+_SAMPLED = 2e8  # weights: of larger models a sample of the rows is encoded
+_LEAST_SAMPLE = 0.05  # its errors are off by 2 % or so
+_PERTURBED_BITS = 4.0  # a factor is much the same at 3 and at 5 bits, and one measurement serves all sizes
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
 _CHARACTERS_PER_TOKEN = 4  # more than code has, so that the text is long enough
@@ -48,8 +53,8 @@ class Effort(Contract):
     """Pieces of text that it is measured on."""
     speeds: bool = False
     """Whether the types' speeds on this machine are measured."""
-    types: tuple[str, ...] = DEFAULT_TYPES
-    """Types that tensors may have."""
+    types: tuple[str, ...] = ()
+    """Types that tensors may have; by default those that make sense for the bits that are wanted."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def gather_evidence(
     Args:
         source: the full-precision GGUF file.
         effort: how much to measure.
-        bits: bits per weight that are wanted, about: sensitivities are measured there.
+        bits: bits per weight that are wanted, about: they decide which types are looked at.
         imatrix: a file of an importance matrix to use; by default one is gathered, if the effort says so.
         text: to calibrate with; by default code and instructions made from Python's standard library.
         threads: to compute with.
@@ -112,11 +117,13 @@ def gather_evidence(
     folder.mkdir(parents=True, exist_ok=True)
     text = text or _text(header, effort)
     matrix = _matrix(source, effort, folder, imatrix, text, threads, tell)
-    speeds = _speeds(source, effort, threads, tell) if effort.speeds else None
+    types = effort.types or types_for(bits)
+    speeds = _speeds(source, types, threads, tell) if effort.speeds else None
     table = cost_table(
         source,
         importances(matrix),
-        types=effort.types,
+        types=types,
+        sample=min(1.0, max(_LEAST_SAMPLE, _SAMPLED / header.parameters)),
         threads=threads,
         speeds=speeds,
         source_sha256=sha256,
@@ -132,14 +139,19 @@ def gather_evidence(
                 table,
                 reference,
                 importances(matrix),
-                bits=bits,
+                bits=_PERTURBED_BITS,
                 scratch=Path(scratch),
-                store=folder / f"sensitivities-{bits:.1f}-{effort.groups}-{_tag(matrix)}.json",
+                store=folder / f"sensitivities-{effort.groups}-{reference.info.sha256[:8]}-{_tag(matrix)}.json",
                 most=effort.groups,
                 threads=threads,
                 progress=lambda done, total: tell("sensitivities", done, total),
             )
     return Evidence(header=header, table=table, matrix=matrix, sensitivities=sensitivities)
+
+
+def types_for(bits: float) -> tuple[str, ...]:
+    """Types worth looking at for a mean of so many bits per weight."""
+    return tuple(name for name in DEFAULT_TYPES if TYPES[name].bits >= bits - _BELOW)
 
 
 def _hash(source: Path, tell: Tell) -> str:
@@ -179,9 +191,9 @@ def _matrix(
     )
 
 
-def _speeds(source: Path, effort: Effort, threads: int, tell: Tell) -> SpeedTable:
+def _speeds(source: Path, types: Sequence[str], threads: int, tell: Tell) -> SpeedTable:
     return measure_speeds(
-        shapes_to_measure(source, effort.types),
+        shapes_to_measure(source, types),
         threads=threads,
         progress=lambda done, total: tell("speeds of all types", done, total),
     )

@@ -18,6 +18,7 @@ from leafwise.runtime.gguf_header import GGUFHeader
 SLACK = 0.1
 """What `for_this_machine` may be slower than the fastest types, as a share."""
 _FAST_BITS = 4.0  # below that speed is not worth its price
+_ROUNDING = 1e-6  # of sums
 _METADATA_BYTES = 1 << 16  # the recipe itself, and provenance
 _USUAL_BITS = 4.5
 
@@ -51,10 +52,10 @@ class Ask(Contract):
         return {name: str(value) for name, value in asked.items()}
 
     def bits(self, header: GGUFHeader) -> float:
-        """Bits per weight that it comes to, about; between 2.5 and 6, where sensitivities can be measured well."""
+        """Bits per weight that it comes to, about."""
         sizes = [self.file_bytes, self.memory_bytes and self.memory_bytes - memory_beside_weights(header, self.context)]
         bits = [self.bits_per_weight, *(8 * size / header.parameters for size in sizes if size)]
-        return round(min(max(min((b for b in bits if b), default=_USUAL_BITS), 2.5), 6.0), 1)
+        return max(1.0, min((b for b in bits if b), default=_USUAL_BITS))
 
 
 def plan(evidence: Evidence, ask: Ask) -> Recipe:
@@ -90,11 +91,10 @@ def limits_of(ask: Ask, evidence: Evidence) -> Limits:
     if not ask.for_this_machine:
         return limits
     fast = _fast_types(evidence.table)
-    speeds = {
-        speed: (1 + ask.slack) * allocate(evidence.table, limits, objective=speed, allowed=fast).value
-        for speed in ("prefill_seconds", "batch_seconds")
-    }
-    return limits.model_copy(update=speeds)
+    for speed in ("prefill_seconds", "batch_seconds"):  # the second as fast as the first lets it be
+        fastest = allocate(evidence.table, limits, objective=speed, allowed=fast).value
+        limits = limits.model_copy(update={speed: fastest * (1 + ask.slack + _ROUNDING)})
+    return limits
 
 
 def _fast_types(table: CostTable) -> list[str]:

@@ -1,0 +1,121 @@
+"""What a perturbation changes, how tensors are grouped, and what is not measured twice."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cost_tables import llama_8b
+from tiny_files import write_tiny
+
+from leafwise.quant import sensitivity
+from leafwise.quant.calibration import calibration_text
+from leafwise.quant.contracts import CostTable
+from leafwise.quant.costs import cost_table
+from leafwise.quant.divergence import Divergence
+from leafwise.quant.errors import QuantizeError
+from leafwise.quant.gguf_tensors import TensorFile
+from leafwise.quant.measure import make_reference
+from leafwise.quant.native_ggml import decode, encode
+from leafwise.quant.perturbation import PerturbedCopy
+from leafwise.quant.reference import Reference
+from leafwise.quant.sensitivity import correlation, groups_of, measure_sensitivities, predicted_kl
+from leafwise.quant.tensor_types import TYPES
+
+QUERY, DOWN = "blk.1.attn_q.weight", "blk.0.ffn_down.weight"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def values(path: Path) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    with TensorFile(path) as file:
+        return {e.name: file.rows(e, 0, e.elements // e.shape[0]) for e in file.entries}
+
+
+def test_only_what_is_perturbed_changes_and_it_is_restored(tiny: Path, tmp_path: Path) -> None:
+    before = values(tiny)
+    with PerturbedCopy(tiny, tmp_path / "copy.gguf", None) as copy:
+        copy.perturb([(QUERY, TYPES["q3_k"])])
+        found = values(copy.path)
+        rows, columns = before[QUERY].shape
+        expected = decode(encode(before[QUERY], TYPES["q3_k"]), TYPES["q3_k"], (columns, rows))
+        assert np.array_equal(found[QUERY], expected.astype(np.float16).astype(np.float32))
+        assert all(np.array_equal(found[name], before[name]) for name in before if name != QUERY)
+        copy.perturb([(DOWN, TYPES["q8_0"])])
+        found = values(copy.path)
+        assert np.array_equal(found[QUERY], before[QUERY])
+        assert not np.array_equal(found[DOWN], before[DOWN])
+        with pytest.raises(QuantizeError, match=r"no tensor blk\.9"):
+            copy.perturb([("blk.9", TYPES["q8_0"])])
+    assert not (tmp_path / "copy.gguf").exists()
+
+
+def test_groups_are_tensors_or_bands_of_a_kind() -> None:
+    tensors = llama_8b(blocks=8).tensors
+    single = groups_of(tensors, len(tensors))
+    assert len(single) == len(tensors)
+    few = groups_of(tensors, 20)
+    assert len(few) <= 20
+    assert sorted(name for group in few for name in group.tensors) == sorted(t.name for t in tensors)
+    kinds = {t.name: t.kind for t in tensors}
+    assert all(len({kinds[name] for name in group.tensors}) == 1 for group in few)
+    assert "ffn_down 0-3" in [group.name for group in few]
+
+
+def test_correlation() -> None:
+    assert correlation([(1, 2), (2, 4), (3, 6)]) == pytest.approx(1)
+    assert math.isnan(correlation([(1, 2), (2, 4)]))
+    assert math.isnan(correlation([(1, 2), (1, 3), (1, 4)]))
+
+
+@pytest.fixture(scope="module")
+def known(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CostTable, Reference]:
+    folder = tmp_path_factory.mktemp("known")
+    table = cost_table(tiny, types=("q8_0", "q4_k", "q3_k"), journal=folder)
+    text = calibration_text("calibration", 4_000).text
+    return table, make_reference(tiny, text, folder / "reference", chunks=2, context=64, threads=2)
+
+
+def test_factors_are_measured_kl_per_error_and_measured_once(
+    tiny: Path, known: tuple[CostTable, Reference], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, reference = known
+    seen: list[Divergence] = []
+    real = sensitivity.measure
+
+    def watched(model: Path, against: Reference, **options: int) -> Divergence:
+        seen.append(real(model, against, threads=options["threads"]))
+        return seen[-1]
+
+    monkeypatch.setattr(sensitivity, "measure", watched)
+
+    def run() -> sensitivity.Sensitivities:
+        store = tmp_path / "store.json"
+        return measure_sensitivities(
+            tiny, table, reference, None, bits=3.4, scratch=tmp_path, store=store, most=9, threads=2
+        )
+
+    found = run()
+    assert len(seen) == len(found.perturbations) == 9
+    for one, divergence in zip(found.perturbations, seen, strict=True):
+        chosen = [tensor.choice("q3_k") for tensor in table.tensors if tensor.name in one.tensors]
+        assert one.error == pytest.approx(sum(choice.error for choice in chosen if choice))
+        assert one.kl == divergence.mean_kl > 0
+        assert all(found.factors[name] == one.kl / one.error for name in one.tensors)
+    types = {tensor.name: "q3_k" for tensor in table.tensors}
+    assert predicted_kl(table, types, found.factors) == pytest.approx(sum(one.kl for one in found.perturbations))
+    assert run() == found
+    assert len(seen) == 9, "what is in the store is not measured again"
+
+
+def test_a_store_of_something_else_is_refused(tiny: Path, known: tuple[CostTable, Reference], tmp_path: Path) -> None:
+    table, reference = known
+    store = tmp_path / "store.json"
+    store.write_text("{}")
+    with pytest.raises(QuantizeError, match="no sensitivity file"):
+        measure_sensitivities(tiny, table, reference, None, bits=3.4, scratch=tmp_path, store=store)
