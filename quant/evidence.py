@@ -31,7 +31,6 @@ from leafwise.runtime.paths import cache_dir
 _BELOW = 1.5  # bits: types that have less than so much less than the mean are not worth the time of their encoders
 _SAMPLED = 2e8  # weights: of larger models a sample of the rows is encoded
 _LEAST_SAMPLE = 0.05  # its errors are off by 2 % or so
-_PERTURBED_BITS = 4.0  # a factor is much the same at 3 and at 5 bits, and one measurement serves all sizes
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
 _CHARACTERS_PER_TOKEN = 4  # more than code has, so that the text is long enough
@@ -49,7 +48,7 @@ class Effort(Contract):
     """Tokens of a piece."""
     groups: int = Field(default=MOST_GROUPS, ge=0)
     """Groups of tensors whose effect on the loss is measured; 0: all errors count alike, which is much worse."""
-    reference_chunks: int = Field(default=8, ge=1)
+    reference_chunks: int = Field(default=4, ge=1)
     """Pieces of text that it is measured on."""
     speeds: bool = False
     """Whether the types' speeds on this machine are measured."""
@@ -76,9 +75,9 @@ class Evidence:
         return importances(self.matrix)
 
     @property
-    def factors(self) -> dict[str, float]:
-        """For each tensor, loss per error; the loss is mean KL divergence where sensitivities are known."""
-        return self.sensitivities.factors if self.sensitivities else {}
+    def losses(self) -> CostTable:
+        """The table with errors as mean KL divergence where sensitivities are known; as it is where they are not."""
+        return self.sensitivities.calibrated(self.table) if self.sensitivities else self.table
 
 
 def importances(matrix: ImportanceMatrix | None) -> Importances | None:
@@ -139,7 +138,6 @@ def gather_evidence(
                 table,
                 reference,
                 importances(matrix),
-                bits=_PERTURBED_BITS,
                 scratch=Path(scratch),
                 store=folder / f"sensitivities-{effort.groups}-{reference.info.sha256[:8]}-{_tag(matrix)}.json",
                 most=effort.groups,

@@ -66,11 +66,13 @@ def plan(evidence: Evidence, ask: Ask) -> Recipe:
     """
     if not ask.anything:
         raise QuantizeError("nothing was asked for", "give bits per weight, a size, memory, or --for-this-machine")
-    limits = limits_of(ask, evidence)
-    allocation = allocate(evidence.table, limits, sensitivities=evidence.factors or None)
-    factors = evidence.factors or None
-    recipe = recipe_of(allocation, evidence.table, asked=ask.words(), sensitivities=factors)
-    predicted = {("mean_kl" if factors and name == "error" else name): v for name, v in recipe.predicted.items()}
+    losses = evidence.losses
+    allocation = allocate(losses, limits_of(ask, evidence))
+    recipe = recipe_of(allocation, losses, asked=ask.words())
+    predicted = {
+        ("mean_kl" if evidence.sensitivities and name == "error" else name): value
+        for name, value in recipe.predicted.items()
+    }
     return recipe.model_copy(update={"predicted": predicted})
 
 

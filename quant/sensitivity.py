@@ -1,9 +1,12 @@
-"""How much the loss minds each tensor's error: measured, by perturbing one group of tensors at a time.
+"""What each tensor's error does to the loss: measured, by perturbing one group of tensors at a time.
 
 The cost table's errors are comparable within a tensor. Between tensors they are not: an error in one place does more
-harm than in another. One KL divergence measured per group gives the factor between the two, and so a prediction of
-the KL divergence of any choice of types: sum over tensors of factor * error. That is the second-order view of HAWQ-V3,
-where errors of different tensors add up, with a measured factor in the place of the Hessian's average trace.
+harm than in another. Two KL divergences measured per group, one at few and one at more bits, give a law for each group,
+
+    KL(E) = a * E^b,  E the sum of the group's errors,
+
+and so a prediction for every type of every tensor; over tensors predictions add up. That is HAWQ-V3's second-order view
+(where b is 1 and a the Hessian's average trace) with measured numbers in the place of the Hessian.
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ from leafwise.runtime.paths import write_whole
 
 MOST_GROUPS = 48
 """Groups that are measured unless the caller wants more or fewer."""
+PERTURBED_BITS = (3.4, 4.5)
+"""Bits per weight that a perturbed group has, about."""
+_DISTINCT = 1.2  # errors nearer than that say nothing of an exponent
+_EXPONENTS = (0.7, 1.5)  # beyond that it is noise
 _SMALLEST_KL = 1e-7  # what rounding alone gives: a group that does no harm at all is not free
 
 
@@ -57,10 +64,19 @@ class Perturbation(Contract):
     kl_error: float
     """Its standard error."""
 
-    @property
-    def factor(self) -> float:
-        """KL divergence per error."""
-        return max(self.kl, _SMALLEST_KL) / self.error if self.error else 0.0
+
+class Law(NamedTuple):
+    """KL(E) = scale * E^exponent of a group."""
+
+    scale: float
+    exponent: float
+    shares: Mapping[str, float]
+    """For each of the group's tensors its share of the group's error."""
+
+    def of_tensor(self, name: str, error: float) -> float:
+        """The KL divergence that a tensor's error brings: its share of the group's, had all tensors such errors."""
+        share = self.shares[name]
+        return share * self.scale * (error / share) ** self.exponent if share and error else 0.0
 
 
 class Sensitivities(Contract):
@@ -73,12 +89,26 @@ class Sensitivities(Contract):
     reference_sha256: str
     """Of the reference that was measured against."""
     perturbations: tuple[Perturbation, ...] = ()
-    """One per group."""
+    """One per group and number of bits."""
 
-    @property
-    def factors(self) -> dict[str, float]:
-        """For each tensor, KL divergence per error."""
-        return {name: one.factor for one in self.perturbations for name in one.tensors}
+    def calibrated(self, table: CostTable) -> CostTable:
+        """The table with each choice's error replaced by the KL divergence that it is expected to bring.
+
+        Raises:
+            QuantizeError: the table has a tensor that was not measured.
+        """
+        laws = {name: law for law in self._laws(table) for name in law.shares}
+        if missing := [tensor.name for tensor in table.tensors if tensor.name not in laws]:
+            raise QuantizeError(f"the effect of {missing[0]} was not measured", "measure again")
+        tensors = tuple(_calibrated(tensor, laws[tensor.name]) for tensor in table.tensors)
+        return table.model_copy(update={"tensors": tensors})
+
+    def _laws(self, table: CostTable) -> list[Law]:
+        measured: dict[tuple[str, ...], list[Perturbation]] = defaultdict(list)
+        for one in self.perturbations:
+            measured[one.tensors].append(one)
+        energies = {tensor.name: tensor.energy for tensor in table.tensors}
+        return [_law(names, points, energies) for names, points in measured.items()]
 
     @property
     def correlation(self) -> float:
@@ -126,7 +156,6 @@ def measure_sensitivities(
     reference: Reference,
     importance: Importances | None,
     *,
-    bits: float,
     scratch: Path,
     store: Path | None = None,
     most: int = MOST_GROUPS,
@@ -140,7 +169,6 @@ def measure_sensitivities(
         table: its costs.
         reference: the source's own answers, on text that the figures are not reported on.
         importance: as it was for the table.
-        bits: bits per weight that a perturbed group has, about: near those that are wanted in the end.
         scratch: the folder of the copy, with room for it.
         store: a JSON file that keeps what is known; what is there of the same source is not measured again.
         most: as for `groups_of`.
@@ -151,42 +179,55 @@ def measure_sensitivities(
         QuantizeError: native code failed, or the disk is full.
         ModelFileError: the source is not a usable GGUF.
     """
-    groups = groups_of(table.tensors, most)
+    jobs = [(group, bits) for group in groups_of(table.tensors, most) for bits in PERTURBED_BITS]
     tensors = {tensor.name: tensor for tensor in table.tensors}
     found = _known(store, table, reference)
     known = {(p.tensors, p.bits): p for p in found.perturbations}
     done: list[Perturbation] = []
     with PerturbedCopy(source, scratch / "perturbed.gguf", importance) as copy:
-        for number, group in enumerate(groups, 1):
+        for number, (group, bits) in enumerate(jobs, 1):
             chosen = {name: _nearest(tensors[name], bits) for name in group.tensors}
-            one = known.get((group.tensors, _bits_of(chosen, tensors)))
-            if one is None:
+            key = (group.tensors, _bits_of(chosen, tensors))
+            if key not in known:
                 copy.perturb(((name, type_named(choice.type)) for name, choice in chosen.items()), threads)
                 divergence = measure(copy.path, reference, threads=threads)
-                one = Perturbation(
+                known[key] = Perturbation(
                     group=group.name,
                     tensors=group.tensors,
-                    bits=_bits_of(chosen, tensors),
+                    bits=key[1],
                     error=sum(choice.error for choice in chosen.values()),
                     kl=divergence.mean_kl,
                     kl_error=divergence.mean_kl_error,
                 )
-            done.append(one)
+            if known[key] not in done:  # a tensor may have but one type near both
+                done.append(known[key])
             found = found.model_copy(update={"perturbations": tuple(done)})
             _keep(store, found)
             if progress:
-                progress(number, len(groups))
+                progress(number, len(jobs))
     return found
 
 
-def predicted_kl(table: CostTable, types: Mapping[str, str], factors: Mapping[str, float]) -> float:
-    """Mean KL divergence that a choice of types is expected to have."""
-    total = 0.0
-    for tensor in table.tensors:
-        choice = tensor.choice(types[tensor.name])
-        if choice is not None:
-            total += factors[tensor.name] * choice.error
-    return total
+def _law(names: Sequence[str], points: Sequence[Perturbation], energies: Mapping[str, float]) -> Law:
+    """Through one or two measured points; of several the outermost."""
+    whole = sum(energies[name] for name in names) or 1.0
+    shares = {name: energies[name] / whole for name in names}
+    usable = sorted((p for p in points if p.error > 0), key=lambda p: p.error)
+    if not usable:
+        return Law(0.0, 1.0, shares)
+    low, high = usable[0], usable[-1]
+    kl_low, kl_high = (max(p.kl, _SMALLEST_KL) for p in (low, high))
+    exponent = 1.0
+    if high.error > _DISTINCT * low.error:
+        exponent = math.log(kl_high / kl_low) / math.log(high.error / low.error)
+    exponent = min(max(exponent, _EXPONENTS[0]), _EXPONENTS[1])
+    middle = math.sqrt(low.error * high.error)  # so that a clipped law misses both points alike
+    return Law(math.sqrt(kl_low * kl_high) / middle**exponent, exponent, shares)
+
+
+def _calibrated(tensor: TensorCosts, law: Law) -> TensorCosts:
+    choices = (c.model_copy(update={"error": law.of_tensor(tensor.name, c.error)}) for c in tensor.choices)
+    return tensor.model_copy(update={"choices": tuple(choices)})
 
 
 def _name(kind: str, tensors: Sequence[TensorCosts]) -> str:

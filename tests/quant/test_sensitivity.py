@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from leafwise.quant.measure import make_reference
 from leafwise.quant.native_ggml import decode, encode
 from leafwise.quant.perturbation import PerturbedCopy
 from leafwise.quant.reference import Reference
-from leafwise.quant.sensitivity import correlation, groups_of, measure_sensitivities, predicted_kl
+from leafwise.quant.sensitivity import Perturbation, Sensitivities, correlation, groups_of, measure_sensitivities
 from leafwise.quant.tensor_types import TYPES
 
 QUERY, DOWN = "blk.1.attn_q.weight", "blk.0.ffn_down.weight"
@@ -81,7 +82,7 @@ def known(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CostTab
     return table, make_reference(tiny, text, folder / "reference", chunks=2, context=64, threads=2)
 
 
-def test_factors_are_measured_kl_per_error_and_measured_once(
+def test_each_group_is_measured_at_two_numbers_of_bits_and_once(
     tiny: Path, known: tuple[CostTable, Reference], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, reference = known
@@ -94,23 +95,76 @@ def test_factors_are_measured_kl_per_error_and_measured_once(
 
     monkeypatch.setattr(sensitivity, "measure", watched)
 
-    def run() -> sensitivity.Sensitivities:
+    def run() -> Sensitivities:
         store = tmp_path / "store.json"
-        return measure_sensitivities(
-            tiny, table, reference, None, bits=3.4, scratch=tmp_path, store=store, most=9, threads=2
-        )
+        return measure_sensitivities(tiny, table, reference, None, scratch=tmp_path, store=store, most=9, threads=2)
 
     found = run()
-    assert len(seen) == len(found.perturbations) == 9
-    for one, divergence in zip(found.perturbations, seen, strict=True):
-        chosen = [tensor.choice("q3_k") for tensor in table.tensors if tensor.name in one.tensors]
+    assert len(seen) == len(found.perturbations) == 18
+    for number, (one, divergence) in enumerate(zip(found.perturbations, seen, strict=True)):
+        chosen = [t.choice(("q3_k", "q4_k")[number % 2]) for t in table.tensors if t.name in one.tensors]
         assert one.error == pytest.approx(sum(choice.error for choice in chosen if choice))
         assert one.kl == divergence.mean_kl > 0
-        assert all(found.factors[name] == one.kl / one.error for name in one.tensors)
-    types = {tensor.name: "q3_k" for tensor in table.tensors}
-    assert predicted_kl(table, types, found.factors) == pytest.approx(sum(one.kl for one in found.perturbations))
     assert run() == found
-    assert len(seen) == 9, "what is in the store is not measured again"
+    assert len(seen) == 18, "what is in the store is not measured again"
+    for before, after in zip(table.tensors, found.calibrated(table).tensors, strict=True):
+        old, new = [c.error for c in before.choices], [c.error for c in after.choices]
+        assert sorted(range(3), key=old.__getitem__) == sorted(range(3), key=new.__getitem__)
+        assert sum(new) < 1, "KL divergence is not in the units of squared outputs"
+
+
+def by_hand(table: CostTable, law: Callable[[float], float]) -> Sensitivities:
+    """As if every block's tensor had been measured by itself, and had this law."""
+    points = [
+        Perturbation(group=t.name, tensors=(t.name,), bits=0.0, error=c.error, kl=law(c.error), kl_error=0.0)
+        for t in table.tensors
+        for c in t.choices
+        if c.type in ("q3_k", "q4_k")
+    ]
+    return Sensitivities(
+        source_sha256=table.source_sha256, importance_sha256=None, reference_sha256="", perturbations=tuple(points)
+    )
+
+
+@pytest.mark.parametrize("exponent", [0.8, 1.0, 1.4])
+def test_a_power_law_is_found(exponent: float) -> None:
+    table = llama_8b(blocks=1)
+    calibrated = by_hand(table, lambda error: 1e-9 * error**exponent).calibrated(table)
+    for before, after in zip(table.tensors, calibrated.tensors, strict=True):
+        for old, new in zip(before.choices, after.choices, strict=True):
+            assert new.error == pytest.approx(1e-9 * old.error**exponent)
+
+
+def test_noise_makes_no_steep_law() -> None:
+    table = llama_8b(blocks=1)
+    calibrated = by_hand(table, lambda error: 1e-30 * error**4).calibrated(table)
+    for before, after in zip(table.tensors, calibrated.tensors, strict=True):
+        (low, high), (small, large) = (
+            [c.error for c in t.choices if c.type in ("q8_0", "q2_k")][::-1] for t in (before, after)
+        )
+        assert large / small <= (high / low) ** 1.5 * 1.001
+
+
+def test_a_tensor_of_a_group_gets_its_share() -> None:
+    table = llama_8b(blocks=2)
+    first, second = table.tensors[1], table.tensors[8]
+    assert (first.kind, second.kind) == ("attn_q", "attn_q")
+    found = by_hand(table, lambda error: error)
+    rest = tuple(p for p in found.perturbations if p.tensors[0] not in (first.name, second.name))
+    errors = [choice.error for t in (first, second) if (choice := t.choice("q3_k"))]
+    both = Perturbation(
+        group="both", tensors=(first.name, second.name), bits=3.4, error=sum(errors), kl=0.5, kl_error=0.0
+    )
+    calibrated = found.model_copy(update={"perturbations": (*rest, both)}).calibrated(table)
+    losses = [c.error for t in calibrated.tensors for c in t.choices if t.name in both.tensors and c.type == "q3_k"]
+    assert losses == pytest.approx([0.5 * error / sum(errors) for error in errors])
+
+
+def test_a_tensor_that_was_not_measured() -> None:
+    table = llama_8b(blocks=1)
+    found = by_hand(table, lambda error: error)
+    with pytest.raises(QuantizeError, match="was not measured"):
+        found.model_copy(update={"perturbations": found.perturbations[2:]}).calibrated(table)
 
 
 def test_a_store_of_something_else_is_refused(tiny: Path, known: tuple[CostTable, Reference], tmp_path: Path) -> None:
@@ -118,4 +172,4 @@ def test_a_store_of_something_else_is_refused(tiny: Path, known: tuple[CostTable
     store = tmp_path / "store.json"
     store.write_text("{}")
     with pytest.raises(QuantizeError, match="no sensitivity file"):
-        measure_sensitivities(tiny, table, reference, None, bits=3.4, scratch=tmp_path, store=store)
+        measure_sensitivities(tiny, table, reference, None, scratch=tmp_path, store=store)
