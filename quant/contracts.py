@@ -59,6 +59,8 @@ class CostTable(Contract):
     """Of the importance matrix; None where there was none."""
     machine: str
     """Where speeds were measured: processor and threads; empty where they were not."""
+    sample: float = Field(default=1.0, gt=0, le=1)
+    """Share of the rows that were encoded; errors and energies are scaled to all of them."""
     other_bytes: int = Field(ge=0)
     """Bytes of the tensors that stay as they are, norms for example."""
     other_parameters: int = Field(ge=0)

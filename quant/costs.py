@@ -89,6 +89,7 @@ def cost_table(
         source_sha256=kept.key.source_sha256,
         importance_sha256=importance_sha256,
         machine=speeds.machine if speeds else "",
+        sample=sample,
         other_bytes=sum(entry.bytes for entry in others),
         other_parameters=sum(entry.elements for entry in others),
         tensors=tuple(tensors),

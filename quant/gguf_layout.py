@@ -12,10 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-
 from leafwise.quant.errors import QuantizeError
 from leafwise.runtime.errors import ModelFileError
+from leafwise.runtime.gguf_entries import tensor_types
 from leafwise.runtime.gguf_walk import MAX_HEADER_BYTES
 
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
@@ -122,7 +121,7 @@ def write_entries(path: Path, entries: Mapping[str, str], *, drop: str, pad: str
 @cache
 def _types() -> dict[str, tuple[int, int, int]]:
     """Name -> number, elements per block, bytes per block."""
-    return {str(t.name).lower(): (int(t), *GGML_QUANT_SIZES[t]) for t in GGMLQuantizationType}
+    return {name.lower(): (number, block, size) for number, (name, block, size) in tensor_types().items()}
 
 
 @cache

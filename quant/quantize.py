@@ -22,7 +22,9 @@ from leafwise.quant.recipes import check_recipe
 from leafwise.quant.safe_write import whole_file
 from leafwise.quant.tensor_names import quantizable
 from leafwise.runtime.errors import ModelFileError
+from leafwise.runtime.gguf_contents import read_contents
 from leafwise.runtime.gguf_header import GGUFHeader, read_header
+from leafwise.runtime.gguf_values import data_sha256
 
 __all__ = ["MIXES", "Importance", "Mix", "Quantized", "plan_mix", "quantize"]
 
@@ -33,6 +35,7 @@ Importance = Mapping[str, NDArray[np.float32]]
 _FULL_PRECISION = {"F32", "F16", "BF16"}
 _PREFIX = "leafwise."
 _RECIPE_KEY = f"{_PREFIX}recipe"
+_HASH_KEY = f"{_PREFIX}data_sha256"
 _MARGIN = 1.05  # of a mix's size, which is only about known
 _HEADER_BYTES = 2**20
 # The file type that llama.cpp shows for a recipe: that of the type with the most bytes. It decides nothing more.
@@ -105,7 +108,7 @@ def quantize(
     needed = _needed_bytes(mix, header, tensors, types)
     with whole_file(target, replace=replace, needed_bytes=needed, inputs=[source]) as part:
         report = run_quantizer(order._replace(target=part), progress)
-        write_entries(part, entries, drop=_PREFIX, pad=_RECIPE_KEY)
+        write_entries(part, entries | {_HASH_KEY: _data_sha256(part)}, drop=_PREFIX, pad=_RECIPE_KEY)
         made = _check_result(part, types)
     return _result(made, report, read_layout(target).tensors, tensors, matrix)
 
@@ -224,7 +227,16 @@ def _entries(mix: Mix | Recipe, importance: Importance, metadata: Mapping[str, s
         "importance_tensors": str(len(importance)),
         **metadata,
     }
-    return {**{f"{_PREFIX}{key}": value for key, value in entries.items()}, _RECIPE_KEY: recipe}
+    named = {f"{_PREFIX}{key}": value for key, value in entries.items()}
+    return {**named, _HASH_KEY: "0" * 64, _RECIPE_KEY: recipe}
+
+
+def _data_sha256(part: Path) -> str:
+    """Of the tensors' data, which the header's rewriting leaves where it is: `verify` compares it."""
+    try:
+        return data_sha256(read_contents(part))
+    except ModelFileError as error:
+        raise QuantizeError(f"the new file is not sound: {error.message}", "is the disk full?") from error
 
 
 def _version(distribution: str) -> str:
