@@ -114,8 +114,7 @@ def gather_evidence(
     sha256 = _hash(source, tell)
     folder = cache_dir() / "quant" / sha256[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    text = text or _text(header, effort)
-    matrix = _matrix(source, effort, folder, imatrix, text, threads, tell)
+    matrix = _matrix(source, effort, folder, imatrix, text or _text(header, effort.chunks, effort), threads, tell)
     types = effort.types or types_for(bits)
     speeds = _speeds(source, types, threads, tell) if effort.speeds else None
     table = cost_table(
@@ -131,7 +130,8 @@ def gather_evidence(
     )
     sensitivities = None
     if effort.groups:
-        reference = _reference(source, effort, folder, text, threads, tell)
+        behind = text or _text(header, effort.chunks * _HELD_BACK + effort.reference_chunks, effort)
+        reference = _reference(source, effort, folder, behind, threads, tell)
         with TemporaryDirectory(prefix="perturbed-", dir=folder) as scratch:
             sensitivities = measure_sensitivities(
                 source,
@@ -159,9 +159,8 @@ def _hash(source: Path, tell: Tell) -> str:
     return digest
 
 
-def _text(header: GGUFHeader, effort: Effort) -> CalibrationText:
-    tokens = (effort.chunks * _HELD_BACK + effort.reference_chunks) * effort.context
-    return calibration_text("calibration", tokens * _CHARACTERS_PER_TOKEN, header.chat_template)
+def _text(header: GGUFHeader, chunks: int, effort: Effort) -> CalibrationText:
+    return calibration_text("calibration", chunks * effort.context * _CHARACTERS_PER_TOKEN, header.chat_template)
 
 
 def _matrix(

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,10 +185,8 @@ def _tell_made(target: Path, made: Made, *, as_json: bool) -> None:
     if divergence:
         kl = f"mean KL divergence {divergence.mean_kl:.4f} (standard error {divergence.mean_kl_error:.4f})"
         print(f"measured on held-out text: {kl}, same top token {100 * divergence.top1:.1f} %", file=sys.stderr)
-    if header.fallbacks:
-        print(
-            f"{len(header.fallbacks)} tensors do not fit the mix; llama.cpp took other types for them", file=sys.stderr
-        )
+    for (wanted, given), count in Counter(header.fallbacks.values()).items():
+        print(f"{count} tensors got {given}: {wanted} does not fit their rows", file=sys.stderr)
 
 
 def _tell_recipe(recipe: Mix | Recipe, *, as_json: bool) -> None:
