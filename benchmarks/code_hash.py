@@ -44,12 +44,6 @@ def code_identity() -> str:
     return f"{number}, sources {digest[:16]}"
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal; takes seconds for a large one."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _files(package: str, *patterns: str) -> list[Path]:
     root = Path(str(resources.files(package)))
     return sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from leafwise.benchmarks.code_hash import code_identity, file_sha256
+from leafwise.benchmarks.code_hash import code_identity
 from leafwise.benchmarks.contracts import Job
 from leafwise.benchmarks.dispatch import Lost, dispatch
 from leafwise.benchmarks.executor_ray_crew import PATIENCE, Cluster, RayCrew
@@ -12,6 +12,7 @@ from leafwise.benchmarks.executor_station import GenerationSetup, lasting_model,
 from leafwise.benchmarks.executors import Outcome
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.models import resolve
+from leafwise.runtime.paths import file_sha256
 from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 

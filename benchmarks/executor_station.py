@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
 
-from leafwise.benchmarks.code_hash import file_sha256
 from leafwise.benchmarks.contracts import Generated, Job
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.executor_judging import JudgeSetup, JudgingStation
@@ -19,6 +18,7 @@ from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import LeafwiseError, UsageError, error_named
 from leafwise.runtime.models import resolve
 from leafwise.runtime.opening import is_remote
+from leafwise.runtime.paths import file_sha256
 from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from leafwise.agents.settings import Settings
 from leafwise.agents.strategies import with_strategy
-from leafwise.benchmarks.code_hash import code_sha256, file_sha256, prompts_sha256
+from leafwise.benchmarks.code_hash import code_sha256, prompts_sha256
 from leafwise.benchmarks.contracts import Arm, Manifest, ModelFile, ProblemSet
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.report import read_machine
@@ -23,7 +23,7 @@ from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.models import resolve
 from leafwise.runtime.opening import is_remote
-from leafwise.runtime.paths import write_whole
+from leafwise.runtime.paths import file_sha256, write_whole
 
 _FINGERPRINT_CHARS = 16
 _NUMERIC = ("context", "kv_type", "kv_layout", "flash_attention", "deterministic")

@@ -13,7 +13,7 @@ from leafwise.quant.contracts import Choice, CostTable, TensorCosts
 from leafwise.quant.cost_journal import CostJournal, JournalKey
 from leafwise.quant.encoding_error import Errors, encoding_errors
 from leafwise.quant.errors import QuantizeError
-from leafwise.quant.gguf_tensors import TensorFile
+from leafwise.quant.gguf_tensors import TensorFile, model_sha256
 from leafwise.quant.native_ggml import Floats, libraries_digest
 from leafwise.quant.speeds import Shape, Speed, SpeedTable
 from leafwise.quant.tensor_names import OUTPUT, TOKEN_EMBEDDING, block_of, kind_of, quantizable
@@ -74,7 +74,7 @@ def cost_table(
         tied = is_tied(file)
         kept = CostJournal(
             journal or cache_dir() / "costs",
-            JournalKey(source_sha256 or file_sha256(source), importance_sha256, libraries_digest(), sample),
+            JournalKey(source_sha256 or model_sha256(source), importance_sha256, libraries_digest(), sample),
         )
         pairs = {e.name: importances_of(e, importance, tied) for e in chosen}  # all are checked before the long work
         plans = {e.name: possible_types(e, wanted, given=e.name in (importance or {})) for e in chosen}
@@ -166,12 +166,6 @@ def digest_of(importance: Importances) -> str:
     for name in sorted(importance):
         digest.update(name.encode() + b"\0" + np.ascontiguousarray(importance[name], np.float32).tobytes())
     return digest.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Report:

@@ -86,11 +86,11 @@ def costs(
 def _importance(path: Path | None) -> tuple[Importances | None, str | None]:
     if path is None:
         return None, None
-    from leafwise.quant.costs import file_sha256
     from leafwise.quant.gguf_imatrix import read_imatrix
+    from leafwise.quant.gguf_tensors import model_sha256
 
     matrix = read_imatrix(path)
-    return {name: matrix.mean(name) for name in matrix.sums}, matrix.sha256 or file_sha256(path)
+    return {name: matrix.mean(name) for name in matrix.sums}, matrix.sha256 or model_sha256(path)
 
 
 def _speeds(source: Path, types: list[str], threads: int, again: bool) -> SpeedTable:

@@ -14,8 +14,9 @@ from pydantic import Field
 
 from leafwise.quant.calibration import CalibrationText, calibration_text
 from leafwise.quant.contracts import CostTable
-from leafwise.quant.costs import DEFAULT_TYPES, Importances, cost_table, file_sha256, shapes_to_measure
+from leafwise.quant.costs import DEFAULT_TYPES, Importances, cost_table, shapes_to_measure
 from leafwise.quant.gguf_imatrix import read_imatrix
+from leafwise.quant.gguf_tensors import model_sha256
 from leafwise.quant.imatrix import gather
 from leafwise.quant.importance import ImportanceMatrix
 from leafwise.quant.measure import make_reference
@@ -154,7 +155,7 @@ def types_for(bits: float) -> tuple[str, ...]:
 
 def _hash(source: Path, tell: Tell) -> str:
     tell("reading the file", 0, 1)
-    digest = file_sha256(source)
+    digest = model_sha256(source)
     tell("reading the file", 1, 1)
     return digest
 

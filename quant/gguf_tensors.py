@@ -14,6 +14,19 @@ from leafwise.quant.tensor_types import TYPES, bytes_of
 from leafwise.runtime.errors import ModelFileError
 from leafwise.runtime.gguf_entries import TensorEntry
 from leafwise.runtime.gguf_walk import INCOMPLETE, Walk, open_gguf
+from leafwise.runtime.paths import file_sha256
+
+
+def model_sha256(path: Path) -> str:
+    """SHA-256 of a model's file: it identifies what was measured.
+
+    Raises:
+        ModelFileError: the file cannot be read.
+    """
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror}", "check the disk") from error
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,8 @@ from leafwise.quant.activations import ActivationRun, ChunkSums, Job
 from leafwise.quant.calibration import CalibrationText
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_imatrix import read_imatrix, sealed, write_imatrix
-from leafwise.quant.gguf_tensors import tensor_shapes
+from leafwise.quant.gguf_tensors import model_sha256, tensor_shapes
 from leafwise.quant.importance import ImportanceMatrix, merge
-from leafwise.runtime.errors import ModelFileError
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.opening import usable_cores
 
@@ -63,7 +61,7 @@ def gather(
             f"no importance from {chunks} chunks of {context} tokens",
             f"give at least one chunk, and from {_SHORTEST} to {longest:,} tokens",
         )
-    state = _State(_sha256(model), text, context, resume, fresh=fresh)
+    state = _State(model_sha256(model), text, context, resume, fresh=fresh)
     if state.done < chunks:
         job = Job(
             model=str(model),
@@ -81,14 +79,6 @@ def gather(
             f"the text has fewer than {context} tokens", "give a longer one, or ask for a shorter --context"
         )
     return sealed(state.matrix)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror}", "check the disk") from error
 
 
 class _State:

@@ -23,9 +23,10 @@ from leafwise.quant.divergence import (
 )
 from leafwise.quant.divergence import concatenate as concatenate_scores
 from leafwise.quant.errors import QuantizeError
+from leafwise.quant.gguf_tensors import model_sha256
 from leafwise.quant.logits import LogitsProcess
 from leafwise.quant.reference import Reference, ReferenceInfo, StorageCheck, load_reference, save_reference
-from leafwise.runtime.errors import EngineCrashedError, ModelFileError
+from leafwise.runtime.errors import EngineCrashedError
 from leafwise.runtime.gguf_header import KVType
 
 Progress = Callable[[int, int], None]
@@ -93,7 +94,7 @@ def make_reference(
     info = ReferenceInfo(
         version=1,
         model=model.name,
-        model_sha256=_sha256(model),
+        model_sha256=model_sha256(model),
         vocabulary_sha256=hello.vocabulary_sha256,
         n_vocab=hello.n_vocab,
         text_sha256=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
@@ -207,14 +208,6 @@ def _refuse_another_vocabulary(process: LogitsProcess, model: Path, info: Refere
             f"{model.name} has another vocabulary than the reference's model",
             "measure files made from one model, or make a reference of this one's full precision",
         )
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror}", "check the disk") from error
 
 
 def _tell(progress: Progress | None, chunk: int, total: int) -> None:

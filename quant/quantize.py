@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,7 @@ from pydantic import Field
 from leafwise.quant.contracts import Recipe
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_layout import TensorPlace, read_layout, room_for, type_bytes, type_number, write_entries
+from leafwise.quant.gguf_tensors import model_sha256
 from leafwise.quant.mixes import EMBEDDINGS, IMPORTANCE_TYPES, MIXES, Mix
 from leafwise.quant.quantizer_process import Order, Report, run_quantizer
 from leafwise.quant.recipes import check_recipe
@@ -178,11 +178,10 @@ def _check_mix(
             )
         return {}
     check_recipe(mix, tensors)
-    with source.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != mix.source_sha256:
-            raise QuantizeError(
-                f"the recipe was made for another file than {source.name}", "make one for this file: see `costs`"
-            )
+    if model_sha256(source) != mix.source_sha256:
+        raise QuantizeError(
+            f"the recipe was made for another file than {source.name}", "make one for this file: see `costs`"
+        )
     poor = [
         f"{name} ({type_})"
         for name, type_ in mix.types.items()

@@ -7,6 +7,7 @@ that uses it.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -46,6 +47,16 @@ def _writable(path: Path, variable: str) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise UsageError(f"cannot write to the directory {path}", f"check its owner and permissions, {elsewhere}")
     return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal; takes seconds for a large one.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_whole(target: Path, data: bytes, *, private: bool = False) -> None:

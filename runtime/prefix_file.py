@@ -22,6 +22,7 @@ from leafwise.runtime.contracts import Contract
 from leafwise.runtime.errors import PrefixFileError
 from leafwise.runtime.kv_cache import KVCache
 from leafwise.runtime.llama import LlamaModel, library_version
+from leafwise.runtime.paths import file_sha256
 
 _MAGIC = b"leafwise prefix 1\n"
 _LONGEST_HEADER = 4096
@@ -136,7 +137,6 @@ class PrefixFile:
             PrefixFileError: the file cannot be read.
         """
         try:
-            with self.model.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return file_sha256(self.model)
         except OSError as error:
             raise PrefixFileError(f"cannot read {self.model}: {error.strerror}", "is the model still there?") from error

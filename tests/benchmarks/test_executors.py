@@ -17,7 +17,7 @@ import pytest
 from team_script import judge_by, scripted_team
 from tiny_jobs import MODEL, OPTIONS, essence, tiny_jobs
 
-from leafwise.benchmarks.code_hash import code_identity, file_sha256
+from leafwise.benchmarks.code_hash import code_identity
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.executor_local import LocalExecutor
 from leafwise.benchmarks.executor_processes import ProcessExecutor
@@ -29,6 +29,7 @@ from leafwise.benchmarks.executor_station import (
 from leafwise.runtime.contracts import Request
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.errors import EngineClosedError, EngineCrashedError, ModelNotFoundError, UsageError
+from leafwise.runtime.paths import file_sha256
 from leafwise.runtime.sandbox_contracts import SandboxLevel
 from leafwise.runtime.scripted import ScriptedEngine
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tiny_gguf import Floats, second_moments, weights, write_gguf
 
 from leafwise.quant.contracts import CostTable
-from leafwise.quant.costs import cost_table, digest_of, file_sha256, importances_of, shapes_to_measure
+from leafwise.quant.costs import cost_table, digest_of, importances_of, shapes_to_measure
 from leafwise.quant.encoding_error import encoding_errors
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_tensors import TensorFile
@@ -21,6 +21,7 @@ from leafwise.quant.quantize_cli import main
 from leafwise.quant.speeds import Shape, Speed, SpeedTable
 from leafwise.quant.tensor_types import TYPES
 from leafwise.runtime.errors import ModelFileError, UsageError
+from leafwise.runtime.paths import file_sha256
 
 UP, DOWN, EMBEDDING, OUTPUT = "blk.0.ffn_up.weight", "blk.1.ffn_down.weight", "token_embd.weight", "output.weight"
 FAST = ("f16", "q8_0", "q6_k", "q4_0", "q3_k")

@@ -18,7 +18,7 @@ from leafwise.quant.costs import cost_table
 from leafwise.quant.divergence import Divergence
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_tensors import TensorFile
-from leafwise.quant.measure import make_reference
+from leafwise.quant.measure import make_reference, measure
 from leafwise.quant.native_ggml import decode, encode
 from leafwise.quant.perturbation import PerturbedCopy
 from leafwise.quant.reference import Reference
@@ -87,10 +87,9 @@ def test_each_group_is_measured_at_two_numbers_of_bits_and_once(
 ) -> None:
     table, reference = known
     seen: list[Divergence] = []
-    real = sensitivity.measure
 
     def watched(model: Path, against: Reference, **options: int) -> Divergence:
-        seen.append(real(model, against, threads=options["threads"]))
+        seen.append(measure(model, against, threads=options["threads"]))
         return seen[-1]
 
     monkeypatch.setattr(sensitivity, "measure", watched)
