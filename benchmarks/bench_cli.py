@@ -14,7 +14,7 @@ from leafwise.benchmarks.evaluation_cli import chosen_strategies, humaneval
 from leafwise.benchmarks.humaneval_report_cli import report
 from leafwise.benchmarks.judge_cli import judge
 from leafwise.benchmarks.judges_bench_cli import judges
-from leafwise.benchmarks.quant_bench_cli import quant
+from leafwise.benchmarks.quant_bench_cli import quant, quant_speed
 from leafwise.benchmarks.sandbox_bench_cli import sandbox
 from leafwise.benchmarks.select_bench_cli import select
 from leafwise.benchmarks.simulate_cli import simulate
@@ -37,6 +37,7 @@ app.command()(judges)
 app.command()(simulate)
 app.command()(select)
 app.command()(quant)
+app.command()(quant_speed)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

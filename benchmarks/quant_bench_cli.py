@@ -1,8 +1,11 @@
-"""`leafwise bench quant`: quality per bit of our allocations beside llama.cpp's mixes of the same size."""
+"""`leafwise bench quant` and `quant-speed`: quality per bit beside llama.cpp's mixes, and speeds of files by turns."""
 
 from __future__ import annotations
 
+import json
 import os
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,6 +67,41 @@ def quant(
     else:
         _show(found)
     return 0
+
+
+def quant_speed(
+    files: Annotated[list[Path], typer.Argument(help="GGUF files of one model; ratios are to the first.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; in each, every file takes its turn.")] = 5,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> int:
+    """Compare files' prefill and batched decode by turns: 16 sequences, 128 prompt and 64 generated tokens."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from leafwise.benchmarks.quant_speed import measure_speeds
+
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
+        task = progress.add_task("rounds", total=rounds)
+        update = lambda done, total: progress.update(task, completed=done, total=total)  # noqa: E731
+        found = measure_speeds(files, rounds=rounds, threads=threads, tell=update)
+    if as_json:
+        print(json.dumps([speed.model_dump(mode="json") for speed in found], indent=2))
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for heading in ("file", "prefill tok/s", "beside", "decode tok/s, 16 sequences", "beside"):
+        table.add_column(heading)
+    for speed in found:
+        prefill, decode = speed.beside(found[0])
+        table.add_row(speed.path, _range(speed.prefill), f"{prefill:.2f}x", _range(speed.decode), f"{decode:.2f}x")
+    Console().print(table)
+    return 0
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.0f} ({min(values):.0f}-{max(values):.0f})"
 
 
 def _show(found: Comparison) -> None:
