@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from leafwise.quant.contracts import Choice, CostTable
@@ -10,7 +12,8 @@ from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.gguf_header import GGUFHeader
 from leafwise.runtime.memory_plan import least_plan
 
-SPEEDS = ("prefill_seconds", "decode_seconds", "batch_seconds")
+Speed = Literal["prefill_seconds", "batch_seconds", "decode_seconds"]
+SPEEDS: tuple[Speed, ...] = ("prefill_seconds", "batch_seconds", "decode_seconds")
 """The measured amounts; a table may lack them."""
 
 

@@ -10,7 +10,7 @@ from leafwise.quant.allocate import allocate
 from leafwise.quant.contracts import CostTable, Recipe
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.evidence import Evidence
-from leafwise.quant.limits import Limits, memory_beside_weights
+from leafwise.quant.limits import SPEEDS, Limits, memory_beside_weights
 from leafwise.quant.recipes import recipe_of
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.gguf_header import GGUFHeader
@@ -93,7 +93,7 @@ def limits_of(ask: Ask, evidence: Evidence) -> Limits:
     if not ask.for_this_machine:
         return limits
     fast = _fast_types(evidence.table)
-    for speed in ("prefill_seconds", "batch_seconds"):  # the second as fast as the first lets it be
+    for speed in SPEEDS:  # each as fast as those before let it be
         fastest = allocate(evidence.table, limits, objective=speed, allowed=fast).value
         limits = limits.model_copy(update={speed: fastest * (1 + ask.slack + _ROUNDING)})
     return limits

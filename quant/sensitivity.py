@@ -1,12 +1,10 @@
 """What each tensor's error does to the loss: measured, by perturbing one group of tensors at a time.
 
 The cost table's errors are comparable within a tensor. Between tensors they are not: an error in one place does more
-harm than in another. Two KL divergences measured per group, one at few and one at more bits, give a law for each group,
-
-    KL(E) = a * E^b,  E the sum of the group's errors,
-
-and so a prediction for every type of every tensor; over tensors predictions add up. That is HAWQ-V3's second-order view
-(where b is 1 and a the Hessian's average trace) with measured numbers in the place of the Hessian.
+harm than in another. Two KL divergences measured per group, one at few and one at more bits, and a third for the groups
+that matter most, give a law for each group: KL(E) between measured points is a * E^b, E the sum of the group's errors.
+So there is a prediction for every type of every tensor; over tensors predictions add up. That is HAWQ-V3's second-order
+view (where b is 1 and a the Hessian's average trace) with measured numbers in the place of the Hessian.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from pydantic import Field, ValidationError
 
 from leafwise.quant.contracts import Choice, CostTable, TensorCosts
 from leafwise.quant.costs import Importances
+from leafwise.quant.error_law import SMALLEST_KL, Law, law_through
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.measure import measure
 from leafwise.quant.perturbation import PerturbedCopy
@@ -34,9 +33,9 @@ MOST_GROUPS = 48
 """Groups that are measured unless the caller wants more or fewer."""
 PERTURBED_BITS = (3.4, 4.5)
 """Bits per weight that a perturbed group has, about."""
-_DISTINCT = 1.2  # errors nearer than that say nothing of an exponent
-_EXPONENTS = (0.7, 1.5)  # beyond that it is noise
-_SMALLEST_KL = 1e-7  # what rounding alone gives: a group that does no harm at all is not free
+FINE_BITS = 6.6
+"""What the groups have beside that which bring most of the loss."""
+_WEIGHTY = 0.05  # share of the loss
 
 
 class Group(NamedTuple):
@@ -63,20 +62,6 @@ class Perturbation(Contract):
     """Mean KL divergence to the reference, in nats per token."""
     kl_error: float
     """Its standard error."""
-
-
-class Law(NamedTuple):
-    """KL(E) = scale * E^exponent of a group."""
-
-    scale: float
-    exponent: float
-    shares: Mapping[str, float]
-    """For each of the group's tensors its share of the group's error."""
-
-    def of_tensor(self, name: str, error: float) -> float:
-        """The KL divergence that a tensor's error brings: its share of the group's, had all tensors such errors."""
-        share = self.shares[name]
-        return share * self.scale * (error / share) ** self.exponent if share and error else 0.0
 
 
 class Sensitivities(Contract):
@@ -108,12 +93,15 @@ class Sensitivities(Contract):
         for one in self.perturbations:
             measured[one.tensors].append(one)
         energies = {tensor.name: tensor.energy for tensor in table.tensors}
-        return [_law(names, points, energies) for names, points in measured.items()]
+        return [
+            law_through([(p.error, p.kl) for p in points], {name: energies[name] for name in names})
+            for names, points in measured.items()
+        ]
 
     @property
     def correlation(self) -> float:
         """Pearson correlation of log error and log KL over the groups: what the cost table knows without measuring."""
-        pairs = [(math.log(p.error), math.log(max(p.kl, _SMALLEST_KL))) for p in self.perturbations if p.error > 0]
+        pairs = [(math.log(p.error), math.log(max(p.kl, SMALLEST_KL))) for p in self.perturbations if p.error > 0]
         return correlation(pairs)
 
 
@@ -179,50 +167,59 @@ def measure_sensitivities(
         QuantizeError: native code failed, or the disk is full.
         ModelFileError: the source is not a usable GGUF.
     """
-    jobs = [(group, bits) for group in groups_of(table.tensors, most) for bits in PERTURBED_BITS]
-    tensors = {tensor.name: tensor for tensor in table.tensors}
-    found = _known(store, table, reference)
-    known = {(p.tensors, p.bits): p for p in found.perturbations}
-    done: list[Perturbation] = []
+    groups = groups_of(table.tensors, most)
+    run = _Run(table, reference, store, threads)
+    tell = progress or (lambda done, total: None)
+    total = len(groups) * len(PERTURBED_BITS)
     with PerturbedCopy(source, scratch / "perturbed.gguf", importance) as copy:
-        for number, (group, bits) in enumerate(jobs, 1):
-            chosen = {name: _nearest(tensors[name], bits) for name in group.tensors}
-            key = (group.tensors, _bits_of(chosen, tensors))
-            if key not in known:
-                copy.perturb(((name, type_named(choice.type)) for name, choice in chosen.items()), threads)
-                divergence = measure(copy.path, reference, threads=threads)
-                known[key] = Perturbation(
-                    group=group.name,
-                    tensors=group.tensors,
-                    bits=key[1],
-                    error=sum(choice.error for choice in chosen.values()),
-                    kl=divergence.mean_kl,
-                    kl_error=divergence.mean_kl_error,
-                )
-            if known[key] not in done:  # a tensor may have but one type near both
-                done.append(known[key])
-            found = found.model_copy(update={"perturbations": tuple(done)})
-            _keep(store, found)
-            if progress:
-                progress(number, len(jobs))
-    return found
+        for bits in PERTURBED_BITS:
+            for group in groups:
+                run.measure(copy, group, bits)
+                tell(len(run.done), total)
+        weighty = run.weighty(groups)
+        for number, group in enumerate(weighty, 1):
+            run.measure(copy, group, FINE_BITS)
+            tell(total + number, total + len(weighty))
+    return run.found()
 
 
-def _law(names: Sequence[str], points: Sequence[Perturbation], energies: Mapping[str, float]) -> Law:
-    """Through one or two measured points; of several the outermost."""
-    whole = sum(energies[name] for name in names) or 1.0
-    shares = {name: energies[name] / whole for name in names}
-    usable = sorted((p for p in points if p.error > 0), key=lambda p: p.error)
-    if not usable:
-        return Law(0.0, 1.0, shares)
-    low, high = usable[0], usable[-1]
-    kl_low, kl_high = (max(p.kl, _SMALLEST_KL) for p in (low, high))
-    exponent = 1.0
-    if high.error > _DISTINCT * low.error:
-        exponent = math.log(kl_high / kl_low) / math.log(high.error / low.error)
-    exponent = min(max(exponent, _EXPONENTS[0]), _EXPONENTS[1])
-    middle = math.sqrt(low.error * high.error)  # so that a clipped law misses both points alike
-    return Law(math.sqrt(kl_low * kl_high) / middle**exponent, exponent, shares)
+class _Run:
+    """One round of measurements, with what an earlier one left."""
+
+    def __init__(self, table: CostTable, reference: Reference, store: Path | None, threads: int) -> None:
+        self._tensors = {tensor.name: tensor for tensor in table.tensors}
+        self._reference, self._store, self._threads = reference, store, threads
+        self._base = _known(store, table, reference)
+        self._known = {(p.tensors, p.bits): p for p in self._base.perturbations}
+        self.done: list[tuple[tuple[str, ...], float]] = []
+
+    def measure(self, copy: PerturbedCopy, group: Group, bits: float) -> None:
+        """Measure a group with types that have about so many bits, unless that is known."""
+        chosen = {name: _nearest(self._tensors[name], bits) for name in group.tensors}
+        key = (group.tensors, _bits_of(chosen, self._tensors))
+        if key not in self._known:
+            copy.perturb(((name, type_named(choice.type)) for name, choice in chosen.items()), self._threads)
+            divergence = measure(copy.path, self._reference, threads=self._threads)
+            self._known[key] = Perturbation(
+                group=group.name,
+                tensors=group.tensors,
+                bits=key[1],
+                error=sum(choice.error for choice in chosen.values()),
+                kl=divergence.mean_kl,
+                kl_error=divergence.mean_kl_error,
+            )
+        self.done.append(key)
+        _keep(self._store, self.found())
+
+    def weighty(self, groups: Sequence[Group]) -> list[Group]:
+        """The groups that bring most of the loss at the second number of bits: they will get more bits than that."""
+        kls = {key[0]: self._known[key].kl for key in self.done}
+        return [group for group in groups if kls[group.tensors] >= _WEIGHTY * sum(kls.values())]
+
+    def found(self) -> Sensitivities:
+        """What is known, each measurement once: a tensor may have but one type near two numbers of bits."""
+        perturbations = tuple(self._known[key] for key in dict.fromkeys(self.done))
+        return self._base.model_copy(update={"perturbations": perturbations})
 
 
 def _calibrated(tensor: TensorCosts, law: Law) -> TensorCosts:
