@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from leafwise.quant.contracts import Choice, CostTable
@@ -12,8 +10,7 @@ from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.gguf_header import GGUFHeader
 from leafwise.runtime.memory_plan import least_plan
 
-Speed = Literal["prefill_seconds", "batch_seconds", "decode_seconds"]
-SPEEDS: tuple[Speed, ...] = ("prefill_seconds", "batch_seconds", "decode_seconds")
+SPEEDS = ("prefill_seconds", "batch_seconds", "decode_seconds")
 """The measured amounts; a table may lack them."""
 
 

@@ -6,17 +6,18 @@ import math
 
 from pydantic import Field
 
-from leafwise.quant.allocate import allocate
+from leafwise.quant.allocate import Objective, allocate
 from leafwise.quant.contracts import CostTable, Recipe
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.evidence import Evidence
-from leafwise.quant.limits import SPEEDS, Limits, memory_beside_weights
+from leafwise.quant.limits import Limits, memory_beside_weights
 from leafwise.quant.recipes import recipe_of
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.gguf_header import GGUFHeader
 
 SLACK = 0.1
 """What `for_this_machine` may be slower than the fastest types, as a share."""
+_HURRY: tuple[Objective, ...] = ("prefill_seconds", "batch_seconds", "decode_seconds")
 _FAST_BITS = 4.0  # below that speed is not worth its price
 _ROUNDING = 1e-6  # of sums
 _METADATA_BYTES = 1 << 16  # the recipe itself, and provenance
@@ -93,7 +94,7 @@ def limits_of(ask: Ask, evidence: Evidence) -> Limits:
     if not ask.for_this_machine:
         return limits
     fast = _fast_types(evidence.table)
-    for speed in SPEEDS:  # each as fast as those before let it be
+    for speed in _HURRY:  # each as fast as those before let it be
         fastest = allocate(evidence.table, limits, objective=speed, allowed=fast).value
         limits = limits.model_copy(update={speed: fastest * (1 + ask.slack + _ROUNDING)})
     return limits
