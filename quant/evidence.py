@@ -21,7 +21,7 @@ from leafwise.quant.imatrix import gather
 from leafwise.quant.importance import ImportanceMatrix
 from leafwise.quant.measure import make_reference
 from leafwise.quant.reference import Reference, load_reference
-from leafwise.quant.sensitivity import MOST_GROUPS, Sensitivities, measure_sensitivities
+from leafwise.quant.sensitivity import MOST_GROUPS, PERTURBED_BITS, Sensitivities, measure_sensitivities
 from leafwise.quant.speeds import SpeedTable
 from leafwise.quant.speeds import measure as measure_speeds
 from leafwise.quant.tensor_types import TYPES
@@ -149,8 +149,9 @@ def gather_evidence(
 
 
 def types_for(bits: float) -> tuple[str, ...]:
-    """Types worth looking at for a mean of so many bits per weight."""
-    return tuple(name for name in DEFAULT_TYPES if TYPES[name].bits >= bits - _BELOW)
+    """Types worth looking at for a mean of so many bits per weight, those of the perturbations among them."""
+    least = min(bits - _BELOW, min(PERTURBED_BITS))
+    return tuple(name for name in DEFAULT_TYPES if TYPES[name].bits >= least)
 
 
 def _hash(source: Path, tell: Tell) -> str:

@@ -208,8 +208,8 @@ class _Run:
                 kl=divergence.mean_kl,
                 kl_error=divergence.mean_kl_error,
             )
+            _keep(self._store, self._base.model_copy(update={"perturbations": tuple(self._known.values())}))
         self.done.append(key)
-        _keep(self._store, self.found())
 
     def weighty(self, groups: Sequence[Group]) -> list[Group]:
         """The groups that bring most of the loss at the second number of bits: they will get more bits than that."""
