@@ -25,7 +25,7 @@ demo: setup ## solve the README's task with the embedded model
 	$(call say,'leafwise solve')
 	@$(BIN)/leafwise solve "$(TASK)"
 
-test: setup $(STAMPS)/chromium ## run all tests
+test: setup $(STAMPS)/yardsticks $(STAMPS)/chromium ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## ruff and mypy over every file
@@ -73,6 +73,11 @@ $(STAMPS)/native: $(STAMPS)/venv runtime/native_build.py runtime/cpu.py runtime/
 $(STAMPS)/packages: $(STAMPS)/native pyproject.toml constraints.txt
 	$(call say,'leafwise and its dependencies')
 	@$(PIP) install -c constraints.txt -e '.[starter,dev]'
+	@touch $@
+
+$(STAMPS)/yardsticks: $(STAMPS)/packages
+	$(call say,'torch and transformers (for the tests of conversions)')
+	@$(PIP) install -c constraints.txt -e '.[yardsticks]'
 	@touch $@
 
 $(STAMPS)/bubblewrap: $(STAMPS)/venv
