@@ -11,13 +11,13 @@ import ctypes
 import json
 import os
 import re
-import resource
 import sys
 from typing import Any, NamedTuple
 
 import llama_cpp
 
 from leafwise.runtime.layer_privileges import die_with_parent
+from leafwise.runtime.metering import peak_memory_bytes
 
 PEAK = "peak resident bytes: "
 """Begins the last line that a successful run writes."""
@@ -148,8 +148,7 @@ def main() -> int:
         return 1
     status = run(job, sys.stdin.buffer.read())
     if status == 0:
-        # Linux counts in KiB
-        sys.stdout.write(f"\n{PEAK}{1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n")
+        sys.stdout.write(f"\n{PEAK}{peak_memory_bytes() or 0}\n")
         sys.stdout.flush()
     return 1 if status else 0
 

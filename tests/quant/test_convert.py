@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,6 @@ def test_scaled_positions_beyond_the_original_length(rope: dict[str, float], tmp
 def test_conversion_holds_a_piece_and_not_a_tensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_checkpoint(tmp_path / "hf")
     convert(folder, tmp_path / "whole.gguf", type_="bf16")
-    monkeypatch.setattr("leafwise.quant.convert.PIECE", 1500)
+    monkeypatch.setattr(sys.modules[convert.__module__], "PIECE", 1500)
     convert(folder, tmp_path / "pieces.gguf", type_="bf16")
     assert (tmp_path / "whole.gguf").read_bytes() == (tmp_path / "pieces.gguf").read_bytes()
