@@ -7,6 +7,7 @@ sensitivities have seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -102,7 +103,7 @@ def compare(
             chunks=chunks,
             special_tokens=held_out.special_tokens,
             threads=threads,
-            progress=lambda done, total: tell("the source on held-out text", done, total),
+            progress=partial(tell, "the source on held-out text"),
         )
         bench = _Bench(source, folder, reference, effort, calibration, threads, tell)
         for mix in mixes:
@@ -182,7 +183,7 @@ class _Bench:
             target,
             self._reference,
             threads=self._threads,
-            progress=lambda done, total: self._tell(f"{name} ({like}) on held-out text", done, total),
+            progress=partial(self._tell, f"{name} ({like}) on held-out text"),
         )
         arm = Arm(
             name=name,

@@ -85,8 +85,11 @@ def quant_speed(
     errors = Console(stderr=True)
     with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
         task = progress.add_task("rounds", total=rounds)
-        update = lambda done, total: progress.update(task, completed=done, total=total)  # noqa: E731
-        found = measure_speeds(files, rounds=rounds, threads=threads, tell=update)
+
+        def tell(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        found = measure_speeds(files, rounds=rounds, threads=threads, tell=tell)
     if as_json:
         print(json.dumps([speed.model_dump(mode="json") for speed in found], indent=2))
         return 0

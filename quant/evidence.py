@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -127,7 +128,7 @@ def gather_evidence(
         speeds=speeds,
         source_sha256=sha256,
         importance_sha256=matrix.sha256 if matrix else None,
-        progress=lambda done, total: tell("errors of all types", done, total),
+        progress=partial(tell, "errors of all types"),
     )
     sensitivities = None
     if effort.groups:
@@ -143,7 +144,7 @@ def gather_evidence(
                 store=folder / f"sensitivities-{effort.groups}-{reference.info.sha256[:8]}-{_tag(matrix)}.json",
                 most=effort.groups,
                 threads=threads,
-                progress=lambda done, total: tell("sensitivities", done, total),
+                progress=partial(tell, "sensitivities"),
             )
     return Evidence(header=header, table=table, matrix=matrix, sensitivities=sensitivities)
 
@@ -186,7 +187,7 @@ def _matrix(
         context=effort.context,
         threads=threads,
         resume=kept,
-        progress=lambda done, total: tell("importance matrix", done, total),
+        progress=partial(tell, "importance matrix"),
     )
 
 
@@ -194,7 +195,7 @@ def _speeds(source: Path, types: Sequence[str], threads: int, tell: Tell) -> Spe
     return measure_speeds(
         shapes_to_measure(source, types),
         threads=threads,
-        progress=lambda done, total: tell("speeds of all types", done, total),
+        progress=partial(tell, "speeds of all types"),
     )
 
 
@@ -214,7 +215,7 @@ def _reference(
         context=effort.context,
         special_tokens=text.special_tokens,
         threads=threads,
-        progress=lambda done, total: tell("reference", done, total),
+        progress=partial(tell, "reference"),
     )
 
 

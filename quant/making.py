@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -104,7 +105,7 @@ def make(
         replace=replace,
         threads=threads,
         metadata={"importance_sha256": matrix.sha256, "calibration_sha256": matrix.text_sha256} if matrix else None,
-        progress=lambda done, total: tell("quantizing", done, total),
+        progress=partial(tell, "quantizing"),
     )
     divergence = held_out_divergence(source, target, threads=threads, tell=tell) if measured else None
     recipe = chosen if isinstance(chosen, Recipe) else None
@@ -131,10 +132,9 @@ def held_out_divergence(
             chunks=chunks,
             special_tokens=text.special_tokens,
             threads=threads,
-            progress=lambda done, total: tell("the source on held-out text", done, total),
+            progress=partial(tell, "the source on held-out text"),
         )
-        progress = lambda done, total: tell("the new file on held-out text", done, total)  # noqa: E731
-        return measure(target, reference, threads=threads, progress=progress)
+        return measure(target, reference, threads=threads, progress=partial(tell, "the new file on held-out text"))
 
 
 def read_matrix(path: Path | None) -> ImportanceMatrix | None:
