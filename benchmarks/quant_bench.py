@@ -6,25 +6,22 @@ sensitivities have seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from leafwise.quant.calibration import CalibrationText, calibration_text
+from leafwise.quant.calibration import CalibrationText
 from leafwise.quant.divergence import Divergence
-from leafwise.quant.evidence import Effort, Evidence, gather_evidence, importances
-from leafwise.quant.making import HELD_OUT_CHUNKS
-from leafwise.quant.measure import CONTEXT, make_reference, measure
+from leafwise.quant.evidence import Effort, Evidence, Tell, gather_evidence, importances
+from leafwise.quant.making import HELD_OUT_CHUNKS, held_out_reference, held_out_text
+from leafwise.quant.measure import measure
 from leafwise.quant.mixes import MIXES
 from leafwise.quant.planning import Ask, plan
 from leafwise.quant.quantize import quantize
 from leafwise.quant.reference import Reference
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.gguf_header import read_header
-
-Tell = Callable[[str, int, int], None]
-_CHARACTERS_PER_TOKEN = 4
 
 
 class Arm(Contract):
@@ -92,19 +89,10 @@ def compare(
     Raises:
         LeafwiseError: something cannot be made or measured.
     """
-    template = read_header(source).chat_template
-    held_out = held_out or calibration_text("heldout", chunks * CONTEXT * _CHARACTERS_PER_TOKEN, template)
+    held_out = held_out or held_out_text(source, chunks)
     with TemporaryDirectory(prefix="leafwise-quant-") as name:
         folder = Path(name)
-        reference = make_reference(
-            source,
-            held_out.text,
-            folder / "reference.safetensors",
-            chunks=chunks,
-            special_tokens=held_out.special_tokens,
-            threads=threads,
-            progress=partial(tell, "the source on held-out text"),
-        )
+        reference = held_out_reference(source, held_out, folder, chunks=chunks, threads=threads, tell=tell)
         bench = _Bench(source, folder, reference, effort, calibration, threads, tell)
         for mix in mixes:
             bench.mix(mix)

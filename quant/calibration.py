@@ -26,6 +26,8 @@ from leafwise.runtime.syntax import parse
 Kind = Literal["calibration", "heldout"]
 """Which part of the files: three quarters to calibrate on, one quarter to measure on."""
 
+CHARACTERS_PER_TOKEN = 4
+"""More than code and chats have, so that a text of so many characters per token is long enough."""
 DEFAULT_CHARACTERS = 1_000_000
 """About 300,000 tokens: more than a calibration wants, so that one with more chunks goes on in the same text."""
 

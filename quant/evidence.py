@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
-from leafwise.quant.calibration import CalibrationText, calibration_text
+from leafwise.quant.calibration import CHARACTERS_PER_TOKEN, CalibrationText, calibration_text
 from leafwise.quant.contracts import CostTable
 from leafwise.quant.costs import DEFAULT_TYPES, Importances, cost_table, shapes_to_measure
 from leafwise.quant.gguf_imatrix import read_imatrix
@@ -35,7 +35,6 @@ _SAMPLED = 2e8  # weights: of larger models a sample of the rows is encoded
 _LEAST_SAMPLE = 0.05  # its errors are off by 2 % or so
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
-_CHARACTERS_PER_TOKEN = 4  # more than code has, so that the text is long enough
 _HELD_BACK = 4  # the sensitivities' text is that far behind the importance matrix's, in lengths of the latter
 
 
@@ -70,11 +69,6 @@ class Evidence:
     """The importance matrix."""
     sensitivities: Sensitivities | None
     """What each tensor's error does to the loss; None where that was not asked for."""
-
-    @property
-    def importance(self) -> Importances | None:
-        """E[x_j^2] for each tensor's name."""
-        return importances(self.matrix)
 
     @property
     def losses(self) -> CostTable:
@@ -117,11 +111,12 @@ def gather_evidence(
     folder = cache_dir() / "quant" / sha256[:16]
     folder.mkdir(parents=True, exist_ok=True)
     matrix = _matrix(source, effort, folder, imatrix, text or _text(header, effort.chunks, effort), threads, tell)
+    importance = importances(matrix)
     types = effort.types or types_for(bits)
     speeds = _speeds(source, types, threads, tell) if effort.speeds else None
     table = cost_table(
         source,
-        importances(matrix),
+        importance,
         types=types,
         sample=min(1.0, max(_LEAST_SAMPLE, _SAMPLED / header.parameters)),
         threads=threads,
@@ -139,7 +134,7 @@ def gather_evidence(
                 source,
                 table,
                 reference,
-                importances(matrix),
+                importance,
                 scratch=Path(scratch),
                 store=folder / f"sensitivities-{effort.groups}-{reference.info.sha256[:8]}-{_tag(matrix)}.json",
                 most=effort.groups,
@@ -163,7 +158,7 @@ def _hash(source: Path, tell: Tell) -> str:
 
 
 def _text(header: GGUFHeader, chunks: int, effort: Effort) -> CalibrationText:
-    return calibration_text("calibration", chunks * effort.context * _CHARACTERS_PER_TOKEN, header.chat_template)
+    return calibration_text("calibration", chunks * effort.context * CHARACTERS_PER_TOKEN, header.chat_template)
 
 
 def _matrix(
@@ -203,7 +198,7 @@ def _reference(
     source: Path, effort: Effort, folder: Path, text: CalibrationText, threads: int, tell: Tell
 ) -> Reference:
     """The source's own answers, on the end of the text: what the importance matrix has not seen."""
-    length = effort.reference_chunks * effort.context * _CHARACTERS_PER_TOKEN
+    length = effort.reference_chunks * effort.context * CHARACTERS_PER_TOKEN
     kept = folder / f"reference-{effort.reference_chunks}x{effort.context}-{text.sha256[:12]}.safetensors"
     if kept.exists():
         return load_reference(kept)

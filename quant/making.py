@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from leafwise.quant.calibration import calibration_text
+from leafwise.quant.calibration import CHARACTERS_PER_TOKEN, CalibrationText, calibration_text
 from leafwise.quant.contracts import Recipe
 from leafwise.quant.divergence import Divergence
 from leafwise.quant.evidence import Effort, Tell, gather_evidence, importances
@@ -17,11 +17,11 @@ from leafwise.quant.measure import CONTEXT, make_reference, measure
 from leafwise.quant.mixes import Mix
 from leafwise.quant.planning import Ask, plan
 from leafwise.quant.quantize import Quantized, quantize
+from leafwise.quant.reference import Reference
 from leafwise.runtime.gguf_header import read_header
 
 HELD_OUT_CHUNKS = 24
 """Pieces of held-out text that a made file is measured on."""
-_CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,15 @@ def make(
     return Made(header, recipe, divergence)
 
 
+def held_out_text(source: Path, chunks: int) -> CalibrationText:
+    """Text for so many pieces that nothing is calibrated with, in the model's own form of chats.
+
+    Raises:
+        ModelFileError: the source is not a usable GGUF.
+    """
+    return calibration_text("heldout", chunks * CONTEXT * CHARACTERS_PER_TOKEN, read_header(source).chat_template)
+
+
 def held_out_divergence(
     source: Path, target: Path, *, chunks: int = HELD_OUT_CHUNKS, threads: int = 2, tell: Tell = lambda *_: None
 ) -> Divergence:
@@ -123,18 +132,29 @@ def held_out_divergence(
     Raises:
         QuantizeError: one of them cannot be run.
     """
-    text = calibration_text("heldout", chunks * CONTEXT * _CHARACTERS_PER_TOKEN, read_header(source).chat_template)
     with TemporaryDirectory(prefix="leafwise-reference-") as folder:
-        reference = make_reference(
-            source,
-            text.text,
-            Path(folder) / "reference.safetensors",
-            chunks=chunks,
-            special_tokens=text.special_tokens,
-            threads=threads,
-            progress=partial(tell, "the source on held-out text"),
-        )
+        text = held_out_text(source, chunks)
+        reference = held_out_reference(source, text, Path(folder), chunks=chunks, threads=threads, tell=tell)
         return measure(target, reference, threads=threads, progress=partial(tell, "the new file on held-out text"))
+
+
+def held_out_reference(
+    source: Path, text: CalibrationText, folder: Path, *, chunks: int, threads: int, tell: Tell
+) -> Reference:
+    """What the source says on a held-out text; its file is left in the folder.
+
+    Raises:
+        QuantizeError: it cannot be run.
+    """
+    return make_reference(
+        source,
+        text.text,
+        folder / "reference.safetensors",
+        chunks=chunks,
+        special_tokens=text.special_tokens,
+        threads=threads,
+        progress=partial(tell, "the source on held-out text"),
+    )
 
 
 def read_matrix(path: Path | None) -> ImportanceMatrix | None:

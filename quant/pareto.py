@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from leafwise.quant.allocate import allocate, totals_of
 from leafwise.quant.contracts import CostTable
 from leafwise.quant.errors import QuantizeError
+from leafwise.quant.json_files import read_json
 from leafwise.quant.limits import Limits
 from leafwise.runtime.contracts import Contract
 
@@ -57,20 +56,14 @@ def read_table(path: Path) -> CostTable:
     Raises:
         QuantizeError: there is no such file, or it is none.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise QuantizeError(f"cannot read the costs {path}: {reason}", "check the path") from error
-    try:
-        return CostTable.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise QuantizeError(
-            f"{path} is not a cost table: {where}: {first['msg']}", "make one with `leafwise quantize costs --out FILE`"
-        ) from error
+    return read_json(
+        path,
+        CostTable,
+        reading="the costs",
+        expected="a cost table",
+        hint="make one with `leafwise quantize costs --out FILE`",
+        most=_MAX_BYTES,
+    )
 
 
 def steps(first: float, last: float, step: float) -> list[float]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from leafwise.quant.allocate import Allocation
 from leafwise.quant.contracts import CostTable, Recipe, TensorCosts
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_layout import TensorPlace, row_block, type_names
+from leafwise.quant.json_files import read_json
 from leafwise.quant.tensor_names import quantizable
 from leafwise.runtime.paths import write_whole
 
@@ -36,20 +35,8 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         QuantizeError: there is no such file, or it is none.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise QuantizeError(f"cannot read the recipe {path}: {reason}", "check the path") from error
-    try:
-        return Recipe.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise QuantizeError(
-            f"{path} is not a recipe: {where}: {first['msg']}", "make one with `leafwise quantize`"
-        ) from error
+    hint = "make one with `leafwise quantize`"
+    return read_json(path, Recipe, reading="the recipe", expected="a recipe", hint=hint, most=_MAX_BYTES)
 
 
 def recipe_of(

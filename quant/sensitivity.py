@@ -39,7 +39,7 @@ _WEIGHTY = 0.05  # share of the loss
 
 
 class Group(NamedTuple):
-    """Tensors that are perturbed together and get one factor."""
+    """Tensors that are perturbed together and get one law."""
 
     name: str
     """For example `ffn_down 0-2`."""
