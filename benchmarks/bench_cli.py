@@ -20,6 +20,7 @@ from leafwise.benchmarks.select_bench_cli import select
 from leafwise.benchmarks.simulate_cli import simulate
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import ModelName, engine_options
+from leafwise.runtime.progress_cli import counter
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.smoke import SmokeResult
@@ -59,22 +60,17 @@ def smoke(
     as_json: _Json = False,
 ) -> int:
     """Run ten small tasks and count how many answers pass their examples."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from leafwise.benchmarks.smoke import run_smoke, smoke_tasks
     from leafwise.runtime.opening import open_engine
     from leafwise.runtime.sandbox import open_sandbox
 
     wanted = chosen_strategies(strategies)
-    errors = Console(stderr=True)
     with (
         closing(open_engine(model, engine_options())) as engine,
         closing(open_sandbox()) as box,
-        Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar,
+        counter("smoke", len(wanted) * len(smoke_tasks())) as advance,
     ):
-        job = bar.add_task("smoke", total=len(wanted) * len(smoke_tasks()))
-        results = run_smoke(engine, box, wanted, seed=seed, done=lambda _: bar.advance(job))
+        results = run_smoke(engine, box, wanted, seed=seed, done=lambda _: advance())
     if as_json:
         print(json.dumps([result.model_dump(mode="json") for result in results], indent=2))
     else:

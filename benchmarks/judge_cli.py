@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ import typer
 from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.report_cli import refuse_missing_folder
+from leafwise.runtime.progress_cli import counter
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import Judgement, ProblemSet
@@ -117,7 +118,7 @@ def _judge(
     check_environment(problems, sandbox)
     times.append(time.perf_counter())
     valid = valid_verdicts(problems, answers, journal.found if journal else (), sandbox.level)
-    with _interruptible(journal), _progress(len(answers), len(valid)) as advance:
+    with _interruptible(journal), counter("judging", len(answers), len(valid)) as advance:
         found = judge_answers(problems, answers, sandbox, valid=valid, journal=journal, advance=advance)
     times.append(time.perf_counter())
     return JudgedFile(
@@ -148,19 +149,6 @@ def _interruptible(journal: Journal[Judgement] | None) -> Iterator[None]:
         kept = f"the verdicts so far are in {journal.path}: the same command with --resume goes on" if journal else ""
         print(f"interrupted; {kept or 'no verdict is kept: --out VERDICTS.jsonl keeps them'}", file=sys.stderr)
         raise
-
-
-@contextmanager
-def _progress(total: int, done: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error that goes away in the end; nothing in a pipe."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    errors = Console(stderr=True)
-    columns = TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task("", total=total, completed=done)
-        yield lambda: bar.advance(task)
 
 
 def _save(path: Path, judged: JudgedFile) -> None:

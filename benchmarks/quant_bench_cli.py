@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leafwise.runtime.errors import UsageError
+from leafwise.runtime.progress_cli import stage, stages
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.quant_bench import Comparison
@@ -40,7 +41,6 @@ def quant(
     from leafwise.benchmarks.quant_bench import compare
     from leafwise.quant.calibration import text_from_files
     from leafwise.quant.evidence import Effort
-    from leafwise.quant.make_cli import stages
     from leafwise.quant.mixes import MIXES
 
     names = [name.strip() for name in mixes.split(",") if name.strip()]
@@ -77,18 +77,11 @@ def quant_speed(
 ) -> int:
     """Compare files' prefill and batched decode by turns: 16 sequences, 128 prompt and 64 generated tokens."""
     from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
     from leafwise.benchmarks.quant_speed import measure_speeds
 
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
-        task = progress.add_task("rounds", total=rounds)
-
-        def tell(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
+    with stage("rounds") as tell:
         found = measure_speeds(files, rounds=rounds, threads=threads, tell=tell)
     if as_json:
         print(json.dumps([speed.model_dump(mode="json") for speed in found], indent=2))

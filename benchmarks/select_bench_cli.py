@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ import typer
 from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.report_cli import refuse_missing_folder
+from leafwise.runtime.progress_cli import counter
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.recorded import Recorded
@@ -60,7 +61,7 @@ def select(
     at_once = workers or len(os.sched_getaffinity(0))
     with _outcomes(keep) as outcomes, open_sandbox(scoring_level(level), workers=at_once) as sandbox:
         pools = read_pools(problems, chosen, options)
-        with _progress(2 * modules_of(pools)) as advance:
+        with counter("running", 2 * modules_of(pools)) as advance:
             tried = run_pools(pools, options, sandbox, outcomes, at_once, advance)
         report = report_of(file.name, problems, tried, options, sandbox.level)
     if json_file is not None and json_file != _STDOUT:
@@ -116,19 +117,6 @@ def _outcomes(keep: Path | None) -> Iterator[Outcomes]:
         return
     with Journal(keep, Outcome) as journal:
         yield Outcomes(journal)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error that goes away in the end; nothing in a pipe."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    errors = Console(stderr=True)
-    columns = TextColumn("running"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _save(path: Path, report: SelectReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ import typer
 from leafwise.benchmarks.data_sets_cli import open_problem_set
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.errors import UsageError
+from leafwise.runtime.progress_cli import counter
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,7 +121,7 @@ def _run(
         return [file.cell(model, budget) for model, budget, _ in wanted]
     with _opened(study, problems) as (tasks, box):
         sandbox = RememberingSandbox(box)
-        with _progress("simulating", missing * len(tasks) * study.samples) as advance:
+        with counter("simulating", missing * len(tasks) * study.samples) as advance:
             for model, budget, arms in wanted:
                 for arm in sorted(arms, key=lambda name: name == MATCHED):  # which brings guided along
                     cell = with_known(file.cell(model, budget), file.content.cells)
@@ -138,20 +139,9 @@ def _opened(study: Study, problems: ProblemSet) -> Iterator[tuple[tuple[Simulate
     store = cache_dir() / "simulation"
     store.mkdir(exist_ok=True)
     with closing(open_sandbox()) as box:
-        with _progress("finding mistakes", len(chosen)) as advance:
+        with counter("finding mistakes", len(chosen)) as advance:
             tasks = prepare_tasks(chosen, box, store, advance)
         yield tasks, box
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        job = bar.add_task(what, total=total)
-        yield lambda: bar.advance(job)
 
 
 # --- one cell --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
+from leafwise.runtime.progress_cli import stage
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
@@ -38,25 +39,20 @@ def convert(
 
     The output is whole or not there, and the input is only read.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from leafwise.quant.convert import convert as run
     from leafwise.quant.float_formats import STORED
 
     kind = next((known for known in STORED if known == type_), None)
     if kind is None:
         raise UsageError(f"there is no type {type_!r}", f"use one of {', '.join(STORED)}")
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task(f"{source.name} -> {kind}", total=None)
+    with stage(f"{source.name} -> {kind}") as tell:
         made = run(
             source,
             target,
             type_=kind,
             replace=force,
             pre=pre,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=tell,
         )
     print(made.model_dump_json(indent=2) if json else target)
     print(f"{made.parameters / 1e6:.1f} M parameters, {made.file_bytes / 1e6:.1f} MB", file=sys.stderr)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leafwise.runtime.cli import HELP, run_typer
+from leafwise.runtime.progress_cli import stage
 
 if TYPE_CHECKING:
     from leafwise.quant.contracts import CostTable, TensorCosts
@@ -59,7 +59,7 @@ def costs(
     importance, sha256 = _importance(imatrix)
     threads = threads or len(os.sched_getaffinity(0))
     measured = _speeds(source, chosen, threads, again) if speeds else None
-    with _bar(f"encoding {source.name}") as progress:
+    with stage(f"encoding {source.name}") as progress:
         table = cost_table(
             source,
             importance,
@@ -98,7 +98,7 @@ def _speeds(source: Path, types: list[str], threads: int, again: bool) -> SpeedT
     from leafwise.quant.speeds import measure
 
     shapes = shapes_to_measure(source, types)
-    with _bar("measuring multiplications") as progress:
+    with stage("measuring multiplications") as progress:
         table = measure(shapes, threads=threads, again=again, progress=progress)
     used = [table.find(type_, shape) for shape, names in shapes.items() for type_ in names]
     if any(speed is not None and speed.clock == "processor" for speed in used):
@@ -106,17 +106,6 @@ def _speeds(source: Path, types: list[str], threads: int, again: bool) -> SpeedT
             "speeds were measured while other programs kept this machine busy: --again measures anew", file=sys.stderr
         )
     return table
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_table(table: CostTable) -> None:

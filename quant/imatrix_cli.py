@@ -11,6 +11,7 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
+from leafwise.runtime.progress_cli import stage
 
 if TYPE_CHECKING:
     from leafwise.quant.calibration import CalibrationText
@@ -99,16 +100,11 @@ def _text(paths: list[Path], model: str) -> CalibrationText:
 def _gather(
     model: str, out: Path, text: CalibrationText, *, chunks: int, context: int, threads: int | None, fresh: bool
 ) -> ImportanceMatrix:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from leafwise.quant.imatrix import gather
     from leafwise.runtime.models import resolve
 
-    errors, found = Console(stderr=True), resolve(model)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task(f"running text through {found.name}", total=chunks)
+    found = resolve(model)
+    with stage(f"running text through {found.name}") as tell:
         try:
             return gather(
                 found.path,
@@ -116,7 +112,7 @@ def _gather(
                 chunks=chunks,
                 context=context,
                 threads=threads,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=tell,
                 resume=out,
                 fresh=fresh,
             )

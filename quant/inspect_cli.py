@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leafwise.runtime.cli import HELP, run_typer
+from leafwise.runtime.progress_cli import stage
 from leafwise.runtime.verify_report import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.text import Text
 
     from leafwise.quant.inspect import Importance, InspectedTensor, Inspection
@@ -51,7 +48,7 @@ def inspect(
     if imatrix is not None and reference is None:
         raise UsageError("an importance matrix weights errors, and there are none", "add --reference F16.gguf")
     found = resolve(model)
-    with _progress(found.name) as progress:
+    with stage(found.name) as progress:
         inspection = look(found.path, reference=reference, importance=_importance(imatrix), progress=progress)
     if picture is not None:
         from leafwise.quant.inspect_picture import draw
@@ -120,14 +117,3 @@ def _cell(tensor: InspectedTensor | None, width: int) -> tuple[str, str]:
 
 def _colour(bits: float) -> str:
     return next((colour for most, colour in _COLOURS if bits <= most), "default")
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

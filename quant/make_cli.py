@@ -7,8 +7,6 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +14,10 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
+from leafwise.runtime.progress_cli import stages
 
 if TYPE_CHECKING:
     from leafwise.quant.contracts import Recipe
-    from leafwise.quant.evidence import Tell
     from leafwise.quant.making import Made
     from leafwise.quant.mixes import Mix
     from leafwise.quant.planning import Ask
@@ -147,24 +145,6 @@ def _bytes(text: str, option: str) -> int | None:
         raise UsageError(f"{option}: {text!r} is no size", "write it as 4.5GB or 800MiB")
     unit = 1024 if found[3] else 1000
     return int(float(found[1]) * unit ** ("kmg".find(found[2].lower()) + 1 if found[2] else 0))
-
-
-@contextmanager
-def stages() -> Iterator[Tell]:
-    """A progress bar per stage, on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    errors = Console(stderr=True)
-    bars: dict[str, TaskID] = {}
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as progress:
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done, total=total)
-
-        yield tell
 
 
 def _tell_made(target: Path, made: Made, *, as_json: bool) -> None:

@@ -13,10 +13,9 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
+from leafwise.runtime.progress_cli import stages
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from leafwise.quant.divergence import Perplexity
     from leafwise.runtime.models import ResolvedModel
 
@@ -55,9 +54,6 @@ def measure(
 
     Figures come with their standard errors. One row per model, in the order given.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from leafwise.runtime.models import resolve
 
     if reference is not None and text:
@@ -67,20 +63,13 @@ def measure(
         how = _against(reference, threads=threads, kv_type=kv_type)
     else:
         how = _alone(found[0], text, chunks=chunks, context=context, threads=threads, kv_type=kv_type)
-    rows, errors = [], Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        for model in found:
-            task = bar.add_task(model.name, total=None)
-            rows.append(_row(model, how(model.path, partial(_advance, bar, task))))
+    with stages() as tell:
+        rows = [_row(model, how(model.path, partial(tell, model.name))) for model in found]
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
         _print_table(rows)
     return 0
-
-
-def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
-    bar.update(task, completed=done, total=total)
 
 
 def _against(path: Path, **options: Any) -> _Measure:

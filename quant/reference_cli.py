@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leafwise.runtime.cli import HELP, run_typer
+from leafwise.runtime.progress_cli import stage
 
 if TYPE_CHECKING:
     from leafwise.quant.reference import ReferenceInfo
@@ -48,9 +49,6 @@ def reference(
     The text is cut into chunks; the second half of each is scored. Of each answer stay the likeliest tokens, the mass
     of the others and a sample of these: about a hundredth of it all. What that loses is measured and printed.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from leafwise.quant.calibration import calibration_text, text_from_files
     from leafwise.quant.measure import make_reference
     from leafwise.runtime.gguf_header import read_header
@@ -59,9 +57,7 @@ def reference(
     found = resolve(model)
     template = read_header(found.path).chat_template
     source = text_from_files(text) if text else calibration_text("heldout", chat_template=template)
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task(f"{found.name}: chunks", total=None)
+    with stage(f"{found.name}: chunks") as tell:
         made = make_reference(
             found.path,
             source.text,
@@ -72,7 +68,7 @@ def reference(
             threads=threads,
             check=check,
             replace=force,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=tell,
         )
     if as_json:
         print(made.info.model_dump_json(indent=2))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leafwise.runtime.cli import HELP, run_typer
+from leafwise.runtime.progress_cli import stage
 
 if TYPE_CHECKING:
     from leafwise.quant.pareto import Sweep
@@ -35,19 +36,14 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Sweep sizes: for each the types with the least predicted loss. The loss is a proxy, good for comparing."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from leafwise.quant import pareto, plots
 
     sizes = pareto.steps(first, last, step)
     if plot:
         plots.check_format(plot)  # before the work
     table = pareto.read_table(costs)
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task("sweeping", total=len(sizes))
-        made = pareto.sweep(table, sizes, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    with stage("sweeping") as tell:
+        made = pareto.sweep(table, sizes, progress=tell)
     if plot:
         plots.plot_sweep(made, plot, title=f"{len(table.tensors):,} tensors of {costs.name}")
     if as_json:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from leafwise.runtime.cli import HELP, run_typer
+from leafwise.runtime.progress_cli import stage
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 UNSOUND = 1
@@ -38,17 +39,12 @@ def verify(
     errors first. Exit status: 0 sound (there may be warnings), 1 not sound, 2 usage.
     """
     from rich.console import Console
-    from rich.progress import Progress
 
     from leafwise.runtime.verify import verify as run
 
     path = _path(model)
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task(path.name, total=None)
-        found = run(
-            path, deep=deep, sha256=deep, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with stage(path.name) as tell:
+        found = run(path, deep=deep, sha256=deep, progress=tell)
     if as_json:
         print(json.dumps({"path": str(path), "sound": found.sound} | found.model_dump(mode="json"), indent=2))
         return 0 if found.sound else UNSOUND
