@@ -12,8 +12,10 @@ from leafwise.runtime.sandbox_contracts import Check, CheckResult, Limits, Progr
 
 LIMITS = Limits(cpu_seconds=3.0, wall_seconds=12.0, output_chars=2_000)
 """What one candidate may use for all its checks together."""
+_CALL_SECONDS = 0.25
+"""CPU time of a call that nobody asked for, a generated input or check: most that take longer would never end."""
 _MORE_RUNS, _MORE_SECONDS = 2, 1.0
-"""Runs, and CPU time of each, to get beyond a generated input on which the candidate hung."""
+"""Runs, and CPU time of each, to get beyond a generated input on which the candidate hung in spite of that."""
 _LOADED = Check(code="None")
 """Tried first: it has a result if, and only if, the module loaded; later ones may hang in the candidate's functions."""
 
@@ -42,7 +44,8 @@ def examine(
     Raises:
         SandboxError: the sandbox failed; nothing is known about the candidate.
     """
-    tried = (*spec.examples, *checks, *(Check(code=call) for call in inputs))
+    brief = [check.model_copy(update={"cpu_seconds": _CALL_SECONDS}) for check in checks]
+    tried = (*spec.examples, *brief, *(Check(code=call, cpu_seconds=_CALL_SECONDS) for call in inputs))
     first, second = len(spec.examples), len(spec.examples) + len(checks)
     verdict = sandbox.run(Program(source=source, checks=(_LOADED, *tried), setup=spec.setup), limits, cancel)
     results: list[CheckResult | None] = [*verdict.checks[1:]]

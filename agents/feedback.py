@@ -1,10 +1,10 @@
-"""Feedback into regeneration: a failing candidate with its evidence and the critic's words goes back to the coder."""
+"""Feedback into regeneration: a candidate goes back to the coder, with evidence of a failure and the critic's words."""
 
 from __future__ import annotations
 
 from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, tell, winner
-from leafwise.agents.contracts import Candidate, Spec
+from leafwise.agents.contracts import Candidate, Failure, Spec
 from leafwise.agents.place import Place
 from leafwise.agents.settings import Part, Settings
 from leafwise.agents.team import Team
@@ -35,8 +35,29 @@ def rewrite(
     failure = team.diagnose(before.source, spec, checks if by_checks else ())
     if failure is None:
         return []
-    wants_words = team.settings.has(Part.CRITIC)
-    words = roles.critique(team, place, spec, before.source, failure) if wants_words else ""
+    words = roles.critique(team, place, spec, before.source, failure) if team.settings.has(Part.CRITIC) else ""
+    return _again(team, place, spec, before, checks, failure, words)
+
+
+def improve(team: Team, place: Place, spec: Spec, before: Candidate, checks: tuple[Check, ...]) -> list[Candidate]:
+    """Have a passing candidate written again as the critic advises, who looks at its efficiency. See `rewrite`.
+
+    Returns:
+        The new candidates; none without a critic, or if it has nothing to say.
+    """
+    words = roles.critique(team, place, spec, before.source, None) if team.settings.has(Part.CRITIC) else ""
+    return _again(team, place, spec, before, checks, None, words) if words else []
+
+
+def _again(
+    team: Team,
+    place: Place,
+    spec: Spec,
+    before: Candidate,
+    checks: tuple[Check, ...],
+    failure: Failure | None,
+    words: str,
+) -> list[Candidate]:
     coder = roles.Coder(team, place, spec)
     written = coder.repair(samples_of(team.settings), before.source, failure, words)
     candidates = examine_all(team, place, spec, "repair", written, checks)
@@ -49,6 +70,8 @@ def regenerate(
 ) -> list[Candidate]:
     """`paper`'s loop at a node: tester, critic, and the code agent again, while a check fails and rounds are left.
 
+    What passes is reviewed once, for its efficiency.
+
     Returns:
         The further candidates; none for other strategies, whose nodes take the best of several instead.
     """
@@ -59,6 +82,7 @@ def regenerate(
             break
         written = rewrite(team, place, spec, before, checks, by_checks=True)
         if not written:
+            found += improve(team, place, spec, before, checks)
             break
         found += written
     return found

@@ -179,6 +179,10 @@ def _children_done(node: Node, now: Situation) -> bool:
 
 
 def _mend(now: Situation) -> tuple[Action, ...]:
-    """`paper` at the root: feedback into regeneration while it fails and rounds are left, then the end."""
-    may_repair = now.has_examples and not now.best_passes and now.repairs < now.settings.repair_rounds
-    return (Action(Step.REPAIR if may_repair else Step.SELECT),)
+    """`paper` at the root: feedback into regeneration while it fails and rounds are left, then the end.
+
+    A root that passes from the start is looked at once by the critic, for its efficiency.
+    """
+    fails = now.has_examples and not now.best_passes
+    wanted = fails or (now.best_passes and not now.repairs and now.settings.has(Part.CRITIC))
+    return (Action(Step.REPAIR if wanted and now.repairs < now.settings.repair_rounds else Step.SELECT),)

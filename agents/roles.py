@@ -104,13 +104,13 @@ class Coder:
         )
         return self._sample(prompt, n)
 
-    def repair(self, n: int, source: str, failure: Failure, critique: str) -> list[Written]:
-        """The whole module again, with the evidence of what is wrong."""
+    def repair(self, n: int, source: str, failure: Failure | None, critique: str) -> list[Written]:
+        """The whole module again, with the evidence of what is wrong, if anything is, and what the critic says."""
         prompt = self._prompts.render(
             "repair",
             task=task_text(self._prompts, self._spec),
             code=source.strip(),
-            failure=failure_text(failure),
+            failure=failure_text(failure) if failure else "",
             critique=critique,
         )
         # most of the answer stands in the prompt already, so guesses from it are often right
@@ -243,11 +243,16 @@ def _check_of_line(line: str, name: str) -> Check | None:
 # --- critic ----------------------------------------------------------------------------------------------------------
 
 
-def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure) -> str:
-    """Ask the critic what is wrong with a failing candidate; one line, empty if nothing came."""
+def critique(team: Team, place: Place, spec: Spec, source: str, failure: Failure | None) -> str:
+    """Ask the critic what is wrong with a failing candidate, or how efficient a passing one is.
+
+    Returns:
+        One line; empty if nothing came.
+    """
     prompts, greedy = team.prompts(Role.CRITIC), team.settings.of(Role.CRITIC).temperature is None
     text = task_text(prompts, spec)
-    prompt = prompts.render("critique", task=text, code=source.strip(), failure=failure_text(failure))
+    evidence = failure_text(failure) if failure else ""
+    prompt = prompts.render("critique", task=text, code=source.strip(), failure=evidence)
     generation = team.ask(place, "critic", prompt, max_tokens=_CRITIQUE_TOKENS, greedy=greedy, stop=("\n\n", "```"))
     completion: Completion | None = team.receive(place, "critic", generation)
     return " ".join(completion.samples[0].text.split()) if completion else ""

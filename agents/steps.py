@@ -22,7 +22,7 @@ from leafwise.agents.contracts import (
 )
 from leafwise.agents.drafting import Pace, draft_batches, next_pace
 from leafwise.agents.extract import Extraction
-from leafwise.agents.feedback import regenerate, rewrite, samples_of
+from leafwise.agents.feedback import improve, regenerate, rewrite, samples_of
 from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.place import Place
 from leafwise.agents.plans import assemble, implied_stubs, split_node
@@ -123,11 +123,15 @@ def compose(state: State, team: Team, place: Place) -> Update:
 
 
 def repair(state: State, team: Team, place: Place) -> Update:
-    """The best candidate is written again, with evidence and the critic's words; a worse one changes nothing."""
+    """The best candidate is written again, with evidence and the critic's words; a worse one changes nothing.
+
+    One that passes is written again only for the critic's words, as `paper` wants it.
+    """
     spec, before = state["nodes"][ROOT].spec, winner(state["candidates"], team.settings)
-    if before is None or before.evidence.failure is None:
+    if before is None:
         return {"improved": False}
-    candidates = rewrite(team, place, spec, before, state["checks"].get(ROOT, ()))
+    again = improve if before.evidence.passes else rewrite
+    candidates = again(team, place, spec, before, state["checks"].get(ROOT, ()))
     after = winner([*state["candidates"], *candidates], team.settings)
     improved = after is not None and after.evidence.examples_passed > before.evidence.examples_passed
     return {"candidates": candidates, "tried": len(candidates), "improved": improved}

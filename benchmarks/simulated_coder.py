@@ -52,8 +52,12 @@ class SimulatedCoder:
             logprob += log
         return _module(start, written, self._task.preamble), logprob
 
-    def repair(self, code: str, start: str, dice: random.Random, *, greedy: bool) -> tuple[str, float]:
-        """Write a module's functions, the wrong ones again where they are found. See `write`."""
+    def repair(
+        self, code: str, start: str, dice: random.Random, *, greedy: bool, failing: bool = True
+    ) -> tuple[str, float]:
+        """Write a module's functions; if it is known to fail, the wrong ones that are found anew. See `write`."""
+        if not failing:
+            return after(start, code + "\n"), 0.0
         shown = {n.name: without_docstring(n) for n in _parse(code) if isinstance(n, ast.FunctionDef)}
         known = [function for function in self._task.functions if function.name in shown]
         if not known:

@@ -22,7 +22,8 @@ What it assumes, so that nobody takes its figures for a model's:
   returns, where that differs: a wrong check comes from the same misunderstanding as a wrong answer.
 - **Repair.** Right functions are kept. Of several functions a wrong one is found with the chance s of writing it right;
   the only one needs no finding. What is found is written again as a fresh answer that does not repeat the mistake
-  shown: evidence excludes that mistake and tells nothing else. Words of a critic cost tokens and change nothing.
+  shown: evidence excludes that mistake and tells nothing else. Words of a critic cost tokens and change nothing: code
+  that passes is written again as it is.
 - **Tokens** are 3.5 characters. A cancelled request costs what it would have cost.
 """
 
@@ -184,7 +185,7 @@ class SimulatedEngine:
             case "compose":
                 return self._coder.write(values["name"], defined(values["helpers"]), start, dice, greedy=greedy)
             case "repair":
-                return self._coder.repair(values["code"], start, dice, greedy=greedy)
+                return self._coder.repair(values["code"], start, dice, greedy=greedy, failing=bool(values["failure"]))
             case "plan":
                 return after(start, self._plan(values["name"], dice)), 0.0
             case "tests":

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from leafwise.runtime.inside_codec import Codec, Tree, UncrossableError
+from leafwise.runtime.inside_timer import CallTimer, OutOfTimeError
 from leafwise.runtime.inside_trace import Tracer
 from leafwise.runtime.inside_values import is_mutable
 from leafwise.runtime.inside_wire import Link
@@ -50,6 +51,7 @@ class _Solver:
     def __init__(self, link: Link, tracer: Tracer | None = None) -> None:
         self._link = link
         self._tracer = tracer
+        self._timer = CallTimer()
         self._objects: list[object] = []
         self._codec = Codec(self._refer, self._resolve)
         self._constants = Codec(self._refer, self._resolve, _MAX_CONSTANT)
@@ -79,7 +81,7 @@ class _Solver:
             value = self._carry_out(request["op"], args, kwargs)
             reply = self._result(value, [*enumerate(args), *kwargs.items()])
         except BaseException as error:  # whatever it raises is the answer
-            reply = {"error": self._describe(error)}
+            reply = {"error": self._describe(TimeoutError(*error.args) if type(error) is OutOfTimeError else error)}
             args, kwargs = locals().get("args", []), locals().get("kwargs", {})
         changed = self._changed(enumerate(args), trees)
         if kwargs:
@@ -91,7 +93,9 @@ class _Solver:
     def _carry_out(self, operation: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if operation == "trace":
             return self._tracer.take() if self._tracer is not None else []
-        return _OPERATIONS[operation](*args, **kwargs)
+        if operation == "limit":
+            return self._timer.limit(*args)
+        return self._timer.call(_OPERATIONS[operation], args, kwargs)
 
     def _result(self, value: object, passed: list[tuple[Any, Any]]) -> dict[str, Tree]:
         """The value, or, so that `f(x) is x` holds on the other side, which argument it is."""

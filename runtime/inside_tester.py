@@ -106,6 +106,7 @@ class _Tester:
         self._solver = solver
         self._verdict = verdict
         self._given: dict[str, Any] = {}
+        self._limit: float | None = None
         self._space: dict[str, Any] = {"__name__": "checks", "__builtins__": builtins}
 
     def write(self, message: Any) -> None:
@@ -155,6 +156,7 @@ class _Tester:
         raises = check["raises"]
         result: dict[str, Any] = {"passed": False}
         try:
+            self._set_limit(check["cpu_seconds"])
             value, is_expression = self._evaluate(check["code"], where, check["expected"] is not None)
             if check["expected"] is not None:
                 result["observed"] = self._shown(value)
@@ -171,6 +173,11 @@ class _Tester:
         if self._solver.lost:  # a check may have swallowed it
             result["passed"] = False
         return result
+
+    def _set_limit(self, seconds: float | None) -> None:
+        if seconds != self._limit:
+            self._limit = seconds
+            self._solver.request("limit", seconds)
 
     def _expected(self, text: str, where: str) -> Any:
         """The value of an expression, in which the library's usual names are the library's own.

@@ -7,7 +7,7 @@ of hanging.
 from __future__ import annotations
 
 from leafwise.runtime.sandbox_conformance_case import NOT_PASSED, Answer, Case, equal, tried
-from leafwise.runtime.sandbox_contracts import Limits, Status
+from leafwise.runtime.sandbox_contracts import Check, Limits, Status
 
 SPIN = """\
 import time
@@ -18,6 +18,7 @@ def spin(seconds=20):
 SLEEP = "import time\ntime.sleep(30)\n"
 
 _LOAD_ERROR, _CRASHED = Answer(status=Status.LOAD_ERROR), Answer(status=Status.CRASHED)
+_BRIEF = (Check(code="spin()", cpu_seconds=0.1),)
 _SHORT_CPU = Limits(cpu_seconds=0.3)
 _CPU_REACHED = Answer(status=Status.TIMEOUT, detail=r"CPU limit of 0\.3 s reached", cpu_seconds=0.3)
 _OUTPUT = """\
@@ -27,6 +28,7 @@ def f():
     print('in f', end='')
     sys.stderr.write('!\\n')
 """
+_OUT_OF_TIME = "TimeoutError: more than 0.1 s of processor time"
 THREADS = """\
 import threading, time
 for _ in range(500):
@@ -90,6 +92,17 @@ _LIMITED = (
         "cpu-limit-keeps-earlier-checks",
         tried(SPIN, "spin(0)", "spin()", "spin(0)"),
         _CPU_REACHED.model_copy(update={"passed": (True,)}),
+        _SHORT_CPU,
+    ),
+    Case(
+        "a-call-that-takes-longer-than-its-check-may",
+        tried(SPIN, Check(code="spin()", cpu_seconds=0.1), Check(code="spin(0)", cpu_seconds=0.1), "spin(0.3)"),
+        Answer(status=Status.FAILED, passed=(False, True, True), errors=(_OUT_OF_TIME, None, None)),
+    ),
+    Case(
+        "a-call-that-takes-no-notice-of-its-time",
+        tried("import signal\n" + SPIN + "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])\n", *_BRIEF),
+        _CPU_REACHED,
         _SHORT_CPU,
     ),
     Case(

@@ -72,6 +72,10 @@ class Check(Contract):
     """A Python expression for the value that `code` must equal."""
     raises: str | None = None
     """The name of the exception type that `code` must raise (subclasses count)."""
+    cpu_seconds: float | None = Field(default=None, gt=0)
+    """Processor time of each call of the candidate, which then ends with `TimeoutError`, and the next check is tried.
+    The candidate's own process keeps to it, if it likes: it saves time, and contains nothing. None is without it.
+    """
 
 
 class Program(Contract):

@@ -19,6 +19,7 @@ def role_of(request: Request) -> str:
         ("yet. Write 2 to", "generalist"),
         ("short assert statements", "tester"),
         ("This code is wrong", "repair"),
+        ("This code does what", "repair"),
         ("This code was written", "critic"),
         ("helper functions exist already", "compose"),
         ("It is a helper", "leaf"),

@@ -151,7 +151,17 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     ),
     "paper mends its root while it fails": ({**GROWN, "settings": PAPER}, REPAIR),
     "paper mends as often as allowed": ({**GROWN, "settings": PAPER, "repairs": 2}, SELECT),
-    "paper ends when its root passes": ({**GROWN, **PASSING, "settings": PAPER}, SELECT),
+    "paper's critic looks at a root that passes": ({**GROWN, **PASSING, "settings": PAPER}, REPAIR),
+    "paper's critic looks once": ({**GROWN, **PASSING, "settings": PAPER, "repairs": 1}, SELECT),
+    "paper ends when a repair made its root pass": ({**GROWN, **PASSING, "settings": PAPER, "repairs": 2}, SELECT),
+    "paper without a critic ends when its root passes": (
+        {**GROWN, **PASSING, "settings": PAPER.model_copy(update={"without": (Part.CRITIC,)})},
+        SELECT,
+    ),
+    "paper without examples has its root looked at": (
+        {**GROWN, **PASSING, "settings": PAPER, "has_examples": False},
+        REPAIR,
+    ),
 }
 
 

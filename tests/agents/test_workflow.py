@@ -221,22 +221,29 @@ def test_seeds_depend_on_the_place_and_not_on_the_order() -> None:
 
 def test_paper_splits_whatever_passes_and_gives_feedback_at_the_leaves() -> None:
     leaves = iter(["\n    return 0\n", "\n    return sum(xs)\n"])
+
+    def repaired(prompt: str) -> str:
+        shown = prompt.split("```python\n")[1].split("```")[0]
+        return shown if "return 0" not in shown else "def square_of(x):\n    return x * x\n"
+
     replies = {
         "draft": GOOD,
         "tester": "[1]) == 1",
         "generalist": lambda request, _: PLAN if "total" in request.messages[0].content.split("yet")[0] else "no code",
         "leaf": lambda *_: next(leaves),
-        "critic": "It returns zero.",
-        "repair": "def square_of(x):\n    return x * x\n",
+        "critic": lambda request, _: "It returns zero." if "what is wrong" in request.messages[0].content else "Slow.",
+        "repair": lambda request, _: repaired(request.messages[0].content),
         "compose": "\n    return sum_of([square_of(x) for x in xs])\n",
     }
     good = judge_by(lambda s: "return 0" not in s)
     answer, events, requests = run(replies, good, strategy="paper", max_depth=1)
     steps = steps_of(events)
     assert steps[:2] == ["draft:root", "plan:root"]
-    assert steps[-2:] == ["compose:root", "select:root"]
-    assert [r.n for r in requests if role_of(r) in ("leaf", "compose", "repair")] == [1, 1, 1, 1]
-    assert any(role_of(r) == "critic" for r in requests), "the leaf that fails its check is criticised"
+    assert steps[-3:] == ["compose:root", "repair:root", "select:root"]
+    assert {r.n for r in requests if role_of(r) in ("leaf", "compose", "repair")} == {1}
+    asked = [r.messages[0].content for r in requests if role_of(r) == "repair"]
+    assert sum("This code is wrong" in prompt for prompt in asked) == 1, "the leaf that fails its check"
+    assert sum("A reviewer says: Slow." in prompt for prompt in asked) == 3, "both leaves, and the root, once they pass"
     assert answer.status is AnswerStatus.PASSED
 
 

@@ -1,0 +1,54 @@
+"""Ends a call of the candidate that takes too long, so that one check does not use up the time of all others.
+
+Kept by the candidate's own process, which may undo it: the program's limits are the wall, this is a courtesy. Runs
+inside the sandbox, standard library only.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+_AGAIN = 0.05
+"""Seconds until it is raised once more, in a candidate that swallowed it."""
+
+
+class OutOfTimeError(BaseException):
+    """The call took longer than it may; no `Exception`, which candidates catch."""
+
+
+class CallTimer:
+    """Calls functions within a limit of processor time."""
+
+    def __init__(self) -> None:
+        self._seconds: float | None = None
+        self._running = False
+
+    def limit(self, seconds: float | None) -> None:
+        """Set the time of each further call; None is without limit."""
+        if seconds is not None and self._seconds is None:
+            signal.signal(signal.SIGPROF, self._expire)
+        self._seconds = seconds
+
+    def call(self, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Call a function.
+
+        Raises:
+            OutOfTimeError: its time is up. Code in C ends first.
+            BaseException: whatever the function raises.
+        """
+        if self._seconds is None:
+            return function(*args, **kwargs)
+        self._running = True
+        signal.setitimer(signal.ITIMER_PROF, self._seconds, _AGAIN)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._running = False  # first: a signal that is under way must not raise outside of the call
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def _expire(self, number: int, frame: FrameType | None) -> None:
+        if self._running:
+            raise OutOfTimeError(f"more than {self._seconds} s of processor time")
