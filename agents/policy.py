@@ -103,7 +103,7 @@ def settles(passes: bool, has_examples: bool, agreement: int, settings: Settings
     """
     if not settings.has(Part.CONSENSUS) or not comparable:
         return passes
-    wanted = 2 if has_examples else max(2, settings.drafts // 2)
+    wanted = settings.agreement if has_examples else max(settings.agreement, settings.drafts // 2)
     return passes and agreement >= min(wanted, settings.drafts)
 
 

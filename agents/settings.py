@@ -55,6 +55,10 @@ class Settings(Contract):
     """Direct candidates of `guided` in one round."""
     most_drafts: int = Field(default=32, ge=1, le=1024)
     """Direct candidates of `guided` in all rounds: more hardly change the answer."""
+    agreement: int = Field(default=2, ge=1, le=64)
+    """Candidates that must pass and behave alike to end a task with visible examples; without examples half a round
+    of drafts must, if that is more.
+    """
     greedy_draft: bool = True
     """Whether the first draft takes the most likely tokens; otherwise it is sampled like the others."""
     leaf_samples: int = Field(default=3, ge=1, le=64)
