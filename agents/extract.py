@@ -9,12 +9,15 @@ import ast
 import itertools
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from leafwise.agents.given import names_of, uses_of
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.syntax import parse
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[^\n`]*\n(?P<block>.*?)(?:\n[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
+_MARKER = re.compile(r"^\[/?[A-Z]{3,}\][ \t]*$", re.MULTILINE)
+"""Lines such as `[BEGIN]` and `[DONE]`, between which some prompts ask for code."""
 _CODE_LINE = re.compile(r"^(?:(?:async +)?(?:def|class|import|from)\b|@)", re.MULTILINE)
 _MOST_STARTS = 8
 
@@ -40,21 +43,24 @@ def extract_code(answer: str, entry_point: str | None = None, prompt: str = "") 
         entry_point: a function that the module has to define; None takes any code.
         prompt: Python that ends with the signature and docstring of the entry point, if the task is that.
     """
-    answer = answer.replace("\r\n", "\n").replace("\r", "\n")
+    answer = _MARKER.sub("", answer.replace("\r\n", "\n").replace("\r", "\n"))
     blocks = [textwrap.dedent(match["block"]).strip("\n") for match in _FENCE.finditer(answer)]
-    for rule, code in _rungs(blocks, answer, prompt):
+    for rule, code in _rungs(blocks, answer, entry_point, prompt):
         if _parses(code) and parse(code).body and _defines(code, entry_point):
             return Extraction(code=tidy(code), rule=rule)
     return Extraction(code="", rule="none")
 
 
-def _rungs(blocks: list[str], answer: str, prompt: str) -> Iterator[tuple[str, str]]:
-    for block in blocks:
+def _rungs(blocks: list[str], answer: str, entry_point: str | None, prompt: str) -> Iterator[tuple[str, str]]:
+    for number, block in enumerate(blocks):
+        if entry_point and _lacks(block, entry_point, blocks[:number] + blocks[number + 1 :]):
+            yield "fences", "\n\n".join(blocks)
         yield "fence", block
     if len(blocks) > 1:
         yield "fences", "\n\n".join(blocks)
     yield "bare", answer
     for text in [*blocks, answer] if prompt else ():
+        yield "body", whole_continuation(prompt, text)
         yield "body", _continued(prompt, text)
     if prompt and not blocks:
         yield "docstring", _continued(prompt, _after_docstring(answer))
@@ -65,14 +71,53 @@ def _rungs(blocks: list[str], answer: str, prompt: str) -> Iterator[tuple[str, s
         yield "prefix", longest_parsable_prefix(text)
 
 
+def whole_continuation(prompt: str, text: str) -> str:
+    """The prompt with the text behind it as it is, if that parses: the function, and what it needs of what follows.
+
+    Args:
+        prompt: Python that ends with the signature and docstring of a function.
+        text: goes on with the function's body.
+
+    Returns:
+        The module; empty if it does not parse, or the text is no body.
+    """
+    code = prompt.rstrip("\n") + "\n" + text.strip("\n") + "\n" if text[:1].isspace() else prompt + text
+    if not (_parses(prompt + "\n") and _parses(code)):
+        return ""
+    tree, at = parse(code), len(parse(prompt).body) - 1
+    function = tree.body[at]
+    if not isinstance(function, ast.FunctionDef) or not _gives(function):
+        return ""
+    needed, bound = uses_of(function), {name for node in tree.body[: at + 1] for name in names_of(node)}
+    lines, kept = code.split("\n"), [(1, function.end_lineno or 0)]
+    for node in tree.body[at + 1 :]:
+        if names_of(node) & (needed - bound):
+            needed, bound = needed | uses_of(node), bound | names_of(node)
+            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+            kept.append((first, node.end_lineno or first))
+    return "\n\n\n".join("\n".join(lines[first - 1 : last]) for first, last in kept) + "\n"
+
+
+def _lacks(block: str, entry_point: str, others: Sequence[str]) -> bool:
+    """Whether a block that has the function reads a name that another block makes."""
+    if not _parses(block) or not _defines(block, entry_point):
+        return False
+    tree = parse(block)
+    lacking = uses_of(tree) - {name for node in tree.body for name in names_of(node)}
+    made = {name for other in others if _parses(other) for node in parse(other).body for name in names_of(node)}
+    return bool(lacking & made)
+
+
 def _continued(prompt: str, text: str) -> str:
     """The prompt with the text as its function's body, cut where something else follows; empty if it is no body."""
     lines = text.strip("\n").split("\n")
     if len(lines) > 1 and lines[0].strip() and not lines[0][0].isspace() and not lines[0].rstrip().endswith(":"):
         lines[0] = _indent_of(lines[1]) + lines[0]  # the prompt may have ended with it
     first = _indent_of(next((line for line in lines if line.strip()), ""))
+    lines = [first + line if line.startswith("#") else line for line in lines]
     inside = list(itertools.takewhile(lambda line: not line.strip() or line.startswith(first), lines))
-    block = textwrap.indent(textwrap.dedent("\n".join(inside)), "    ")
+    own = _indent_of(prompt.rstrip().split("\n")[-1]) or "    "  # of the docstring's last line
+    block = textwrap.indent(textwrap.dedent("\n".join(inside)), own)
     body = longest_parsable_prefix(f"def body():\n{block}")
     if not any(_gives(node) for node in parse(body).body):
         return ""
@@ -113,7 +158,7 @@ def tidy(code: str) -> str:
     tree = parse(code)
     if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in tree.body):
         return code.strip() + "\n"
-    drop = [node for node in tree.body if _demonstrates(node)]
+    drop = [node for node in tree.body if _demonstrates(node, tree)]
     lines: list[str | None] = [*code.split("\n")]
     for node in drop:
         end = node.end_lineno or node.lineno
@@ -127,20 +172,51 @@ def tidy(code: str) -> str:
     return tidied if _parses(tidied) else code
 
 
-def _demonstrates(node: ast.stmt) -> bool:
+def _demonstrates(node: ast.stmt, tree: ast.Module) -> bool:
     match node:
         case ast.Assert():
             return True
         case ast.If(test=test) if "__name__" in ast.unparse(test):
             return True
-        case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))):
-            return name in ("main", "testmod")  # sys.setrecursionlimit(), primes.append() belong to the program
-        case ast.Expr(value=ast.Call() | ast.Name() | ast.Compare()):
-            return True
+        case ast.Expr(value=value):
+            return _shows(value, node, tree)
+        case ast.Assign(value=ast.Lambda()):
+            return False
         case ast.For() | ast.While() | ast.If() | ast.Assign():
-            return any(_talks(n) for n in ast.walk(node))  # a loop that fills a table belongs to the program
+            # a loop that fills a table belongs to the program
+            result = isinstance(node, ast.Assign) and _is_last(node, tree) and _calls_own(node, tree)
+            return result or any(_talks(n) for n in ast.walk(node))
         case _:
             return False
+
+
+def _shows(value: ast.expr, node: ast.stmt, tree: ast.Module) -> bool:
+    """Whether an expression as a statement only shows something."""
+    match value:
+        case ast.Constant():
+            return False
+        case ast.Call(func=ast.Attribute(attr=name)):
+            return name in ("main", "testmod")  # sys.setrecursionlimit(), primes.append() belong to the program
+        case ast.Call(func=ast.Name()) if not _talks(value):
+            return _is_last(node, tree)  # one that fills a table for what comes after it belongs to the program
+        case _:
+            return True
+
+
+def _is_last(node: ast.stmt, tree: ast.Module) -> bool:
+    """Whether no function and no class is defined after a statement."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return not any(isinstance(other, kinds) and other.lineno > node.lineno for other in tree.body)
+
+
+def _calls_own(node: ast.Assign, tree: ast.Module) -> bool:
+    """Whether an assignment keeps what a function of the module gives, under names that no function reads."""
+    own = {name for other in tree.body if other is not node for name in names_of(other)}
+    calls = [n.func for n in ast.walk(node.value) if isinstance(n, ast.Call)]
+    if not any(isinstance(called, ast.Name) and called.id in own for called in calls):
+        return False
+    functions = [other for other in tree.body if isinstance(other, ast.FunctionDef | ast.ClassDef)]
+    return not names_of(node) & {n.id for f in functions for n in ast.walk(f) if isinstance(n, ast.Name)}
 
 
 def _talks(node: ast.AST) -> bool:

@@ -7,9 +7,20 @@ what stands there already, and rightly so; the answer is one module all the same
 from __future__ import annotations
 
 import ast
+import collections.abc
 import textwrap
+import typing
 
 from leafwise.runtime.syntax import parse
+
+TYPE_HOMES: dict[str, str] = {
+    **dict.fromkeys(("date", "datetime", "timedelta"), "datetime"),
+    "Decimal": "decimal",
+    "Fraction": "fractions",
+    **dict.fromkeys(collections.abc.__all__, "collections.abc"),
+    **dict.fromkeys(typing.__all__, "typing"),
+}
+"""What the standard library offers for signatures, beside the builtins: a type's name, and the module that has it."""
 
 
 def parse_code(statement: str) -> ast.Module | None:
@@ -30,7 +41,7 @@ def given_code(statement: str, entry_point: str | None) -> str:
     tree = parse_code(statement)
     if tree is None or entry_point is None:
         return ""
-    kept = [node for node in tree.body if entry_point not in _names(node) and not isinstance(node, ast.Expr)]
+    kept = [node for node in tree.body if entry_point not in names_of(node) and not isinstance(node, ast.Expr)]
     return ast.unparse(ast.Module(body=kept, type_ignores=[])) if kept else ""
 
 
@@ -44,6 +55,20 @@ def continuable(statement: str, entry_point: str | None) -> str:
     return textwrap.dedent(statement) if empty else ""
 
 
+def type_imports(signature: str | None, given: str) -> str:
+    """Imports of the types that a signature names and the given code lacks, one per line; see `with_given`.
+
+    The signature is put into the model's mouth, so it has no chance to import them before.
+    """
+    try:
+        tree = parse(f"{signature} pass")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return ""
+    has = {name for node in parse(given).body for name in names_of(node)}
+    lacking = sorted((uses_of(tree) & TYPE_HOMES.keys()) - has)
+    return "\n".join(f"from {TYPE_HOMES[name]} import {name}" for name in lacking)
+
+
 def with_given(code: str, given: str) -> str:
     """A module with what it uses of the given code and does not have itself.
 
@@ -52,14 +77,14 @@ def with_given(code: str, given: str) -> str:
         given: see `given_code`.
     """
     tree = parse(code)
-    has = {name for node in tree.body for name in _names(node)}
-    needed = _uses(tree) - has
+    has = {name for node in tree.body for name in names_of(node)}
+    needed = uses_of(tree) - has
     added: list[ast.stmt] = []
     for node in reversed(parse(given).body):  # backwards: a helper may need what stands before it
-        names = _names(node)
+        names = names_of(node)
         if names & needed or "*" in names - has:
             added.insert(0, node)
-            needed |= _uses(node) - has
+            needed |= uses_of(node) - has
     if not added:
         return code
     at = _after_head(tree)
@@ -83,7 +108,7 @@ def imported_modules(tree: ast.Module) -> set[str]:
     return found
 
 
-def _names(node: ast.stmt) -> set[str]:
+def names_of(node: ast.stmt) -> set[str]:
     """Names that a statement of a module defines."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -94,7 +119,7 @@ def _names(node: ast.stmt) -> set[str]:
             return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
-def _uses(tree: ast.AST) -> set[str]:
+def uses_of(tree: ast.AST) -> set[str]:
     """Names that are read and nowhere made: a variable of the code's own is not what is given under that name."""
     nodes = [*ast.walk(tree)]
     names = [node for node in nodes if isinstance(node, ast.Name)]

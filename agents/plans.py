@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import ast
 import builtins
-import collections.abc
-import typing
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from leafwise.agents.contracts import Node, NodeState, Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
+from leafwise.agents.given import TYPE_HOMES
 from leafwise.agents.reading import spec_of_stub
 from leafwise.runtime.syntax import parse
 
-_TYPES = frozenset(
-    (*dir(builtins), *typing.__all__, *collections.abc.__all__, "date", "datetime", "timedelta", "Decimal", "Fraction")
-)
+_TYPES = frozenset((*dir(builtins), *TYPE_HOMES))
 """Names that a stub's annotations may have: what the standard library offers for signatures."""
 
 

@@ -10,7 +10,7 @@ from leafwise.agents.context import without_copies
 from leafwise.agents.contracts import Failure, Plan, Spec
 from leafwise.agents.drafting import Batch
 from leafwise.agents.extract import Extraction, extract_code
-from leafwise.agents.given import continuable, with_given
+from leafwise.agents.given import continuable, type_imports, with_given
 from leafwise.agents.inputs import literal_arguments
 from leafwise.agents.place import Place
 from leafwise.agents.plans import read_plan, stub_text
@@ -156,9 +156,10 @@ class Coder:
 def _read_code(opening: str, sample: Sample, spec: Spec) -> Written:
     answer = opening + sample.text
     found = extract_code(answer, spec.entry_point, continuable(spec.statement, spec.entry_point))
-    if found.code and spec.given:
+    given = "\n".join(filter(None, (type_imports(spec.signature, spec.given), spec.given)))
+    if found.code and given:
         code = without_copies(found.code, spec.context)
-        found = found.model_copy(update={"code": with_given(code, spec.given)})
+        found = found.model_copy(update={"code": with_given(code, given)})
     return Written(
         answer=answer,
         extraction=found,

@@ -63,7 +63,7 @@ class _Solver:
         sys.modules["solution"] = module
         linecache.cache[FILENAME] = (lambda: source,)  # split into lines if a traceback asks for them
         try:
-            exec(compile(source, FILENAME, "exec"), module.__dict__)
+            exec(compile(source, FILENAME, "exec", dont_inherit=True), module.__dict__)
         except BaseException as error:  # whatever it raises is the answer
             return {"error": self._describe(error)}
         names = {}

@@ -147,7 +147,7 @@ class _Tester:
 
     def _set_up(self) -> dict[str, Any] | None:
         try:
-            exec(compile(self._job["setup"], "<setup>", "exec"), self._space)
+            exec(compile(self._job["setup"], "<setup>", "exec", dont_inherit=True), self._space)
         except BaseException as error:  # the setup is as untrusted as the checks
             return {"passed": False, "error": f"in the setup: {_described(error)}", "line": _line(error)}
         return None
@@ -184,7 +184,7 @@ class _Tester:
 
         The candidate's of that name, which the setup did not replace, would be whatever the candidate likes.
         """
-        code = compile(text, where, "eval")
+        code = compile(text, where, "eval", dont_inherit=True)
         mine = [n for n in code.co_names if n in _USUAL and self._space.get(n) is self._given.get(n)]
         usual = {name: getattr(importlib.import_module(_USUAL[name]), name) for name in mine}
         return eval(code, self._space | usual)
@@ -201,11 +201,11 @@ class _Tester:
 
     def _evaluate(self, code: str, where: str, only_expression: bool) -> tuple[Any, bool]:
         try:
-            expression = compile(code.strip(), where, "eval")
+            expression = compile(code.strip(), where, "eval", dont_inherit=True)
         except SyntaxError:
             if only_expression:
                 raise
-            exec(compile(code, where, "exec"), self._space)
+            exec(compile(code, where, "exec", dont_inherit=True), self._space)
             return None, False
         return eval(expression, self._space), True
 

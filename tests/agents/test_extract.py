@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -170,3 +171,80 @@ def test_tidying_twice_changes_nothing(answer: str) -> None:
     code = extract_code(answer).code
     if code and tidy(code) != code:
         assert tidy(tidy(code)) == tidy(code)
+
+
+PROMPT = 'import math\n\n\ndef area(r):\n    """Of a circle."""\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("    return square(r) * math.pi\n\n\ndef square(x):\n    return x * x\n", "def square"),
+        ('    text = """\nnot indented\n"""\n    return len(text) * r\n', "not indented"),
+        ("    a = r * r\n# as everybody knows\n    return a * math.pi\n", "return a"),
+        ("    a = r\n# a remark\n    return a\n\nthis is no code", "return a"),
+    ],
+)
+def test_a_continuation_keeps_what_belongs_to_it(text: str, kept: str) -> None:
+    found = extract_code(text, "area", PROMPT)
+    assert found.rule == "body"
+    assert kept in found.code
+    exec(compile(found.code, "answer", "exec"), {})
+
+
+@pytest.mark.parametrize("indent", ["  ", "\t"])
+def test_a_continuation_goes_on_with_the_prompts_own_indent(indent: str) -> None:
+    prompt = f'def f(x):\n{indent}"""Twice."""\n'
+    for text in (f"{indent}return 2 * x\n", "    return 2 * x\n\nand so on"):
+        scope: dict[str, Any] = {}
+        exec(extract_code(text, "f", prompt).code, scope)
+        assert scope["f"](3) == 6
+
+
+def test_a_continuation_ends_with_the_function_and_its_helpers() -> None:
+    text = "    return one(r)\n\n\ndef one(x):\n    return 1\n\n\ndef area(r):\n    return 0\n\n\nraise SystemExit\n"
+    code = extract_code(text, "area", PROMPT).code
+    assert "return one(r)" in code
+    assert "def one" in code
+    assert "return 0" not in code
+    assert "SystemExit" not in code
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "[BEGIN]\n{}\n[DONE]\n",
+        "[PYTHON]\n{}\n[/PYTHON]\n",
+        "{}\n\nf(1) + f(2)\n",
+        "{}\n\nprint(f(1)), f(2)\n",
+        "{}\n\nf.name\n",
+        "{}\n\nresult = f(3)\n",
+        "{}\n\nf(1)\n",
+    ],
+)
+def test_what_stands_around_a_function_is_no_part_of_it(answer: str) -> None:
+    code = "def f(x):\n    return x"
+    assert extract_code(answer.format(code), "f").code == code + "\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "primes = []\n\n\ndef fill(n):\n    primes.append(n)\n\n\nfill(9)\n\n\ndef f(n):\n    return primes[n]\n",
+        "def g(x):\n    return x\n\n\nf = lambda s: print(g(s))\n",
+        "def g(x):\n    return x\n\n\nTABLE = g(7)\n\n\ndef f(x):\n    return TABLE\n",
+        "def f(x):\n    return TABLE[x]\n\n\nTABLE = list(range(9))\n",
+    ],
+)
+def test_what_a_function_needs_stays(code: str) -> None:
+    assert extract_code(code, "f").code == code
+
+
+def test_blocks_that_need_each_other_come_together() -> None:
+    first, second = "```python\nimport math\n```\n", "```python\ndef f(x):\n    return math.sqrt(x)\n```\n"
+    for answer in (f"First:\n{first}then:\n{second}", f"{second}and do not forget\n{first}"):
+        found = extract_code(answer, "f")
+        assert found.rule == "fences"
+        assert "import math" in found.code
+    alone = "```python\ndef f(x):\n    return x\n```\nFor example:\n```python\ny = f(1)\n```\n"
+    assert extract_code(alone, "f").rule == "fence"
