@@ -91,7 +91,10 @@ def _usable(statement: ast.Assert, name: str) -> Check | None:
             value = ast.Constant(value=False)
         case _:
             return None
-    check = Check(code=ast.unparse(call), expected=ast.unparse(value))
+    try:
+        check = Check(code=ast.unparse(call), expected=ast.unparse(value))
+    except RecursionError:
+        return None
     if not _is_value(value) or len(check.code) + len(check.expected or "") > _LONGEST:
         return None
     return check if literal_arguments(check.code, name) else None

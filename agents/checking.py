@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from leafwise.agents.contracts import Evidence, Failure, Spec
 from leafwise.agents.hard_coded import is_hard_coded
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Check, CheckResult, Limits, Program, Status, Verdict
+from leafwise.runtime.syntax import literal
 
 LIMITS = Limits(cpu_seconds=3.0, wall_seconds=12.0, output_chars=2_000)
 """What one candidate may use for all its checks together."""
@@ -16,6 +18,8 @@ _CALL_SECONDS = 0.25
 """CPU time of a call that nobody asked for, a generated input or check: most that take longer would never end."""
 _MORE_RUNS, _MORE_SECONDS = 2, 1.0
 """Runs, and CPU time of each, to get beyond a generated input on which the candidate hung in spite of that."""
+_LEAST_WALL = 0.5
+"""Wall-clock time below which no further run is begun."""
 _LOADED = Check(code="None")
 """Tried first: it has a result if, and only if, the module loaded; later ones may hang in the candidate's functions."""
 
@@ -50,7 +54,7 @@ def examine(
     verdict = sandbox.run(Program(source=source, checks=(_LOADED, *tried), setup=spec.setup), limits, cancel)
     results: list[CheckResult | None] = [*verdict.checks[1:]]
     if verdict.checks:
-        results += _beyond(source, spec, tried, results, sandbox, limits, cancel)
+        results += _beyond(source, spec, tried, results, sandbox, limits, limits.wall_seconds - verdict.seconds, cancel)
     reached = len(results)
     results += [None] * (len(tried) - len(results))
     ended = verdict.status not in (Status.PASSED, Status.FAILED)
@@ -77,6 +81,7 @@ def _beyond(
     before: Sequence[CheckResult | None],
     sandbox: Sandbox,
     limits: Limits,
+    wall_left: float,
     cancel: threading.Event | None,
 ) -> list[CheckResult | None]:
     """Results beyond a generated check or input on which the candidate hung or died, None for that one.
@@ -90,10 +95,14 @@ def _beyond(
         if not len(spec.examples) <= at < len(tried) or (cancel is not None and cancel.is_set()):
             break
         results.append(None)
+        if wall_left < _LEAST_WALL:
+            break
         rest = tried[at + 1 :]
-        limits = limits.model_copy(update={"cpu_seconds": min(limits.cpu_seconds, _MORE_SECONDS)})
-        more = sandbox.run(Program(source=source, checks=(_LOADED, *rest), setup=spec.setup), limits, cancel).checks[1:]
-        results += more
+        cpu = min(limits.cpu_seconds, _MORE_SECONDS)
+        limits = limits.model_copy(update={"cpu_seconds": cpu, "wall_seconds": wall_left})
+        verdict = sandbox.run(Program(source=source, checks=(_LOADED, *rest), setup=spec.setup), limits, cancel)
+        wall_left -= verdict.seconds
+        results += (more := verdict.checks[1:])
         if not more:
             break  # it hangs on whatever it is given
     return results
@@ -102,6 +111,9 @@ def _beyond(
 _IN_SETUP = "in the setup: "  # how the sandbox marks an error of `Program.setup`
 UNTRIED = "untried"
 """An entry of `Evidence.behaviour` that says nothing: the candidate used up its time before."""
+_MAY_DIFFER = re.compile(r"[{.]|True|False|set\(")
+_EXACT = 2.0**53
+"""Whole numbers below are the same as integers and as floats."""
 _NO_ANSWER, _RAISES, _RETURNS = "no answer", "raises ", "returns "
 
 
@@ -110,7 +122,35 @@ def _behaviour(result: CheckResult | None, *, tried: bool) -> str:
         return _NO_ANSWER if tried else UNTRIED
     if result.error is not None:
         return _RAISES + result.error.split(":")[0]
-    return _RETURNS + (result.observed or "None")
+    return _RETURNS + _one_text(result.observed or "None")
+
+
+def _one_text(observed: str) -> str:
+    """A value's `repr`, the same for equal values: sets and dictionaries in one order, `2.0` and `True` as numbers."""
+    if not _MAY_DIFFER.search(observed):
+        return observed
+    try:
+        return _canonical(literal(observed))
+    except (ValueError, RecursionError):
+        return observed  # no literal, or its middle is left out
+
+
+def _canonical(value: object) -> str:
+    match value:
+        case bool():
+            return repr(int(value))
+        case float() if value.is_integer() and abs(value) < _EXACT:
+            return repr(int(value))
+        case list():
+            return f"[{', '.join(map(_canonical, value))}]"
+        case tuple():
+            return f"({', '.join(map(_canonical, value))}{',' if len(value) == 1 else ''})"
+        case set():
+            return f"set({', '.join(sorted(map(_canonical, value)))})"
+        case dict():
+            return f"{{{', '.join(sorted(f'{_canonical(k)}: {_canonical(v)}' for k, v in value.items()))}}}"
+        case _:
+            return repr(value)
 
 
 def is_failure(behaviour: str) -> bool:

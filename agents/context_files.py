@@ -10,6 +10,7 @@ from pathlib import Path
 
 from leafwise.agents.contracts import ContextRoot
 from leafwise.agents.errors import RunError, TaskError
+from leafwise.runtime.paths import expanded
 from leafwise.runtime.sandbox_modules import check_module_name, resolve_modules
 from leafwise.runtime.syntax import parse
 
@@ -37,7 +38,7 @@ def read_context(paths: Sequence[str | Path]) -> tuple[ContextRoot, ...]:
     """
     told: dict[Path, list[str]] = {}
     for path in paths:
-        for root, files in _roots_of(Path(path).expanduser().absolute()):
+        for root, files in _roots_of(expanded(path).absolute()):
             told.setdefault(root, [])
             told[root] += [file for file in files if file not in told[root]]
     resolve_modules([*told])

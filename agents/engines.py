@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 from leafwise.agents.role_settings import Role
 from leafwise.agents.settings import Settings
 from leafwise.runtime.engine import Engine
 from leafwise.runtime.engine_options import EngineOptions
+from leafwise.runtime.paths import expanded
 from leafwise.runtime.sharing import open_engines
 
 Model = str | Engine
@@ -48,7 +48,7 @@ def opened(models: Mapping[Role, Model], options: EngineOptions) -> Iterator[dic
 
 def lasting_name(model: str) -> str:
     """A model's name as it is stored: a path is made absolute, so that a run can be resumed from anywhere."""
-    path = Path(model).expanduser()
+    path = expanded(model)
     return str(path.absolute()) if path.is_file() else model
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from leafwise.runtime.sandbox_contracts import Check
-from leafwise.runtime.syntax import parse
+from leafwise.runtime.syntax import literal, parse
 
 _CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 _CONNECTOR = re.compile(
@@ -174,8 +174,8 @@ def _may_close(text: str) -> bool:
 
 def _is_literal(text: str) -> bool:
     try:
-        ast.literal_eval(text)
-    except NO_CODE:
+        literal(text)
+    except ValueError:
         return False
     return True
 

@@ -46,7 +46,7 @@ def extract_code(answer: str, entry_point: str | None = None, prompt: str = "") 
     answer = _MARKER.sub("", answer.replace("\r\n", "\n").replace("\r", "\n"))
     blocks = [textwrap.dedent(match["block"]).strip("\n") for match in _FENCE.finditer(answer)]
     for rule, code in _rungs(blocks, answer, entry_point, prompt):
-        if _parses(code) and parse(code).body and _defines(code, entry_point):
+        if _parses(code) and parse(code).body and _defines(code, entry_point) and _is_flat(code):
             return Extraction(code=tidy(code), rule=rule)
     return Extraction(code="", rule="none")
 
@@ -227,6 +227,15 @@ def _parses(code: str) -> bool:
     try:
         parse(code)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _is_flat(code: str) -> bool:
+    """Whether code can be written out again: what is nested a thousand levels deep is nobody's answer."""
+    try:
+        ast.unparse(parse(code))
+    except RecursionError:
         return False
     return True
 

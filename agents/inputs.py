@@ -81,10 +81,10 @@ def _literal(value: Any) -> str:
 
 
 def literal_arguments(code: str, name: str) -> list[Any] | None:
-    """The positional arguments of the first call of `name` in an expression, if they are all literals."""
+    """The positional arguments of the first call of `name` in code such as an assert, if they are all literals."""
     try:
-        tree = parse(code, mode="eval")
-    except (SyntaxError, ValueError):
+        tree = parse(code)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:

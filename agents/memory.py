@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from leafwise.agents.errors import MemoryFileError
 from leafwise.runtime.contracts import Contract
+from leafwise.runtime.paths import expanded
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
 
@@ -159,7 +160,7 @@ def open_memory(path: str | Path, *, create: bool = True) -> Memory:
     Raises:
         MemoryFileError: it is no memory file, is damaged, comes from a newer version, or cannot be made.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     _look_at(path, create=create)
     memory = Memory(path)
     with memory._connection() as connection:

@@ -22,7 +22,7 @@ from leafwise.agents.tests_file import check_of_assert
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.sandbox_contracts import Check
-from leafwise.runtime.syntax import parse
+from leafwise.runtime.syntax import literal, parse
 
 _FENCE = "```python\n"
 _ENDS = ("```", "\nprint(", "\nassert ", "\nif __name__", "\n# Example", "\n# Test", "\n# example", "\n# test")
@@ -229,14 +229,14 @@ def read_checks(answer: str, spec: Spec, count: int) -> tuple[Check, ...]:
 def _check_of_line(line: str, name: str) -> Check | None:
     try:
         statement = parse(line).body[0]
-    except (SyntaxError, ValueError, IndexError):
+    except (SyntaxError, ValueError, IndexError, MemoryError, RecursionError):
         return None
     if not isinstance(statement, ast.Assert):
         return None
-    check = check_of_assert(statement)
     try:
-        ast.literal_eval(check.expected or "")
-    except (SyntaxError, ValueError, TypeError):
+        check = check_of_assert(statement)
+        literal(check.expected or "")
+    except (ValueError, RecursionError):
         return None
     return check if literal_arguments(check.code, name) else None
 

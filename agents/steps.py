@@ -48,7 +48,9 @@ def draft(state: State, team: Team, place: Place) -> Update:
     if not rounds and wants_checks(spec, candidates, settings):
         checks = roles.receive_checks(team, place, spec, roles.ask_tester(team, place, spec))
         if checks:
-            candidates = examine_all(team, place, spec, "draft", written, checks)
+            # when the time is up meanwhile, what was seen without the checks still stands
+            seen = {c.source: c for c in examine_all(team, place, spec, "draft", written, checks)}
+            candidates = [seen.get(candidate.source, candidate) for candidate in candidates]
     tell(team, place, written, candidates)
     candidates += remembered(team, place, spec, checks) if not rounds else []
     cut = sum(answer.cut for answer in written)

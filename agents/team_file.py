@@ -29,6 +29,7 @@ from leafwise.agents.strategies import STRATEGIES, with_strategy
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.models import MODELS
 from leafwise.runtime.opening import is_remote
+from leafwise.runtime.paths import expanded
 
 _FOR_ALL = ("model", "prompts")
 C = TypeVar("C", bound=Contract)
@@ -50,7 +51,7 @@ def read_team_file(path: str | Path) -> TeamFile:
         TeamFileError: it cannot be read, is no TOML, or says something that is unknown or of a wrong type.
         PromptError: a prompt file replaces nothing, is no template, or uses other variables.
     """
-    return _Reader(Path(path).expanduser()).read()
+    return _Reader(expanded(path)).read()
 
 
 class _Reader:
@@ -133,7 +134,7 @@ class _Reader:
         return str(path) if path.exists() or "/" in model or model.lower().endswith(".gguf") else model
 
     def _beside(self, name: str) -> Path:
-        return self._path.parent.absolute() / Path(name).expanduser()
+        return self._path.parent.absolute() / expanded(name)
 
     def _prompts(self, table: str, folder: Path) -> dict[str, str]:
         if not folder.is_dir():

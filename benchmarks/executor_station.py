@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
@@ -18,7 +17,7 @@ from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import LeafwiseError, UsageError, error_named
 from leafwise.runtime.models import resolve
 from leafwise.runtime.opening import is_remote
-from leafwise.runtime.paths import file_sha256
+from leafwise.runtime.paths import expanded, file_sha256
 from leafwise.runtime.sandbox_contracts import SandboxLevel
 
 
@@ -193,7 +192,7 @@ def lasting_model(model: str, where: str) -> str:
     if is_remote(model):
         raise UsageError(f"{where} and a model behind a URL do not go together", "raise --parallel instead")
     path = resolve(model).path
-    return str(path.absolute()) if Path(model).expanduser().is_file() else model
+    return str(path.absolute()) if expanded(model).is_file() else model
 
 
 def _check_model(model: str, sha256: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from leafwise.agents.contracts import Task
 from leafwise.agents.inputs import generate_inputs
@@ -12,7 +13,7 @@ from leafwise.benchmarks.contracts import Problem
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Check, Limits, Program
-from leafwise.runtime.syntax import parse
+from leafwise.runtime.syntax import literal, parse
 
 LIMITS = Limits(cpu_seconds=0.5, wall_seconds=10.0)
 """What a program may use while a task is prepared: one that takes longer is of no use here."""
@@ -172,7 +173,7 @@ def _record(reference: str, entry: str, helpers: Sequence[str], calls: Sequence[
     found: dict[str, None] = {}
     for result in verdict.checks:
         texts = _literal(result.observed, longest=1000)
-        for text in ast.literal_eval(texts) if texts else ():
+        for text in cast("list[str]", literal(texts)) if texts else ():
             arguments = text.partition("(")[2][:-1]
             if _literal(f"({arguments},)", longest=1000):
                 found[text] = None
@@ -207,8 +208,8 @@ def _literal(text: str | None, longest: int = _LONGEST) -> str | None:
     if text is None or len(text) > longest:
         return None
     try:
-        ast.literal_eval(text)
-    except (SyntaxError, ValueError, TypeError, MemoryError):
+        literal(text)
+    except ValueError:
         return None
     return text
 

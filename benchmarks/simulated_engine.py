@@ -29,7 +29,6 @@ What it assumes, so that nobody takes its figures for a model's:
 
 from __future__ import annotations
 
-import ast
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -45,6 +44,7 @@ from leafwise.runtime.contracts import Completion, Contract, FinishReason, Model
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.errors import EngineClosedError
 from leafwise.runtime.meter import Meter
+from leafwise.runtime.syntax import literal
 
 CHARACTERS_PER_TOKEN = 3.5
 _CONTEXT = 32_768
@@ -235,7 +235,7 @@ def _wrong_value(function: SimulatedFunction, index: int, dice: random.Random) -
     if weighted:
         return dice.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]
     for _ in range(8):
-        value = repr(vary_value(ast.literal_eval(right), dice))
+        value = repr(vary_value(literal(right), dice))
         if value != right:
             return value
     return f"[{right}]"

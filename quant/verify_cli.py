@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from leafwise.runtime.cli import HELP, run_typer
+from leafwise.runtime.paths import expanded
 from leafwise.runtime.progress_cli import stage
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
@@ -66,4 +67,4 @@ def _path(model: str) -> Path:
     """The file of a name of the registry, or of a path; what is in it is not looked at here."""
     from leafwise.runtime.models import MODELS, resolve
 
-    return resolve(model).path if model in MODELS else Path(model).expanduser()
+    return resolve(model).path if model in MODELS else expanded(model)

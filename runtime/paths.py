@@ -79,3 +79,15 @@ def write_whole(target: Path, data: bytes, *, private: bool = False) -> None:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with `~` and `~user` replaced by the folders that they stand for.
+
+    Raises:
+        UsageError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: there is no such user here", "write the path out") from error

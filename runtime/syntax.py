@@ -31,3 +31,15 @@ def parse(source: str, mode: Literal["exec", "eval"] = "exec") -> ast.Module | a
     """
     with _one_at_a_time:
         return ast.parse(source, mode="eval") if mode == "eval" else ast.parse(source)
+
+
+def literal(text: str) -> object:
+    """The value of a Python literal. See `ast.literal_eval`, which parses too.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return ast.literal_eval(parse(text.strip(" \t"), mode="eval"))
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"no literal: {error}") from error

@@ -9,7 +9,7 @@ import pytest
 from leafwise.agents.checking import UNTRIED, examine
 from leafwise.agents.contracts import Spec
 from leafwise.runtime.sandbox import Sandbox, open_sandbox
-from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.sandbox_contracts import Check, Limits
 
 pytestmark = pytest.mark.sandbox
 SPEC = Spec(
@@ -49,3 +49,34 @@ def test_a_hang_on_a_visible_example_settles_it(sandbox: Sandbox) -> None:
     assert evidence.behaviour == (UNTRIED,)
     assert evidence.failure is not None
     assert "CPU limit of 3 s" in evidence.failure.observed
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        ("set(xs)", "{x for x in reversed(sorted(xs))}"),
+        ("{x: 1 for x in xs}", "{x: 1.0 for x in reversed(xs)}", "{x: True for x in sorted(xs)}"),
+        ("[sum(xs), (2, 3)]", "[float(sum(xs)), (2.0, 3)]"),
+        ("len(xs) > 1", "int(len(xs) > 1)"),
+    ],
+)
+def test_equal_values_are_equal_behaviour(sandbox: Sandbox, bodies: tuple[str, ...]) -> None:
+    spec = Spec(statement="", entry_point="f")
+    sources = [f"def f(xs):\n    return {body}\n" for body in bodies]
+    inputs = ("f([0, 16])", "f([16, 0])", "f([])")
+    seen = {examine(source, spec, sandbox, inputs=inputs).behaviour for source in sources}
+    assert len(seen) == 1, seen
+
+
+@pytest.mark.parametrize(("one", "other"), [("[1, 2]", "(1, 2)"), ("'1'", "1"), ("{1: 2}", "{1, 2}"), ("0.5", "0")])
+def test_other_values_are_other_behaviour(sandbox: Sandbox, one: str, other: str) -> None:
+    spec = Spec(statement="", entry_point="f")
+    first, second = (examine(f"def f():\n    return {v}\n", spec, sandbox, inputs=("f()",)) for v in (one, other))
+    assert first.behaviour != second.behaviour
+
+
+def test_a_candidate_that_sleeps_gets_no_more_time_than_it_has(sandbox: Sandbox) -> None:
+    source = "import time\n" + SAME.format("time.sleep(60)")
+    evidence = examine(source, SPEC, sandbox, inputs=INPUTS, limits=Limits(wall_seconds=1.0))
+    assert evidence.passes
+    assert evidence.behaviour == ("returns 2", "no answer", UNTRIED, UNTRIED)
