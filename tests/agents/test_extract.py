@@ -248,3 +248,8 @@ def test_blocks_that_need_each_other_come_together() -> None:
         assert "import math" in found.code
     alone = "```python\ndef f(x):\n    return x\n```\nFor example:\n```python\ny = f(1)\n```\n"
     assert extract_code(alone, "f").rule == "fence"
+
+
+@pytest.mark.parametrize("expression", ["-" * 2000 + "1", " + ".join("x" * 3000)])
+def test_what_is_nested_too_deeply_is_no_code(expression: str) -> None:
+    assert extract_code(f"def f(x):\n    return {expression}\n", "f").rule == "none"

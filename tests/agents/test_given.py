@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from leafwise.agents.extract import extract_code
-from leafwise.agents.given import continuable, given_code, with_given
+from leafwise.agents.given import continuable, given_code, type_imports, with_given
 from leafwise.agents.reading import read_task
 
 PROMPT = '''from typing import List, Optional
@@ -110,3 +110,17 @@ def test_what_gives_nothing_is_no_body(answer: str) -> None:
 def test_a_whole_function_is_preferred_to_a_body() -> None:
     assert extract_code(f"```python\n{ANSWER}```", "largest", PROMPT).rule == "fence"
     assert ast.parse(extract_code(ANSWER, "largest", PROMPT).code).body[0].lineno == 1
+
+
+def test_types_that_the_signature_names_are_imported_with_it() -> None:
+    signature = "def f(xs: List[int], when: Optional[date] = None) -> Dict[str, Decimal]:"
+    lines = type_imports(signature, "from typing import Dict").splitlines()
+    assert lines == [
+        "from decimal import Decimal",
+        "from typing import List",
+        "from typing import Optional",
+        "from datetime import date",
+    ]
+    assert type_imports("def f(xs: list[int], y: Shape):", "") == ""
+    assert type_imports(None, "") == ""
+    assert type_imports("def f(:", "") == ""

@@ -10,9 +10,10 @@ from team_script import TASK, judge_by, role_of, scripted_team
 
 from leafwise.agents import Answer, AnswerStatus, Event, EventKind, RunInterrupted, Settings, asolve, solve, start
 from leafwise.agents.settings import Part
+from leafwise.agents.team import Team
 from leafwise.runtime.contracts import Request
 from leafwise.runtime.errors import SandboxBrokenError, ScriptExhaustedError
-from leafwise.runtime.sandbox_contracts import SandboxLevel
+from leafwise.runtime.sandbox_contracts import CheckResult, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox_scripted import ScriptedSandbox
 
 GOOD = "\n    return sum(x * x for x in xs)\n"
@@ -47,6 +48,28 @@ def test_drafts_that_pass_and_agree_end_the_task() -> None:
     assert answer.origin == "draft"
     assert "Passed 1 visible example" in answer.statement
     assert answer.sandbox is SandboxLevel.SCRIPTED
+
+
+def test_what_was_seen_before_the_time_was_up_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[bool] = []
+    monkeypatch.setattr(Team, "seconds_left", property(lambda self: 0.0 if late else None))
+    drafts = [BAD, *(f"\n    return sum(x * x for x in xs) + {i} - {i}\n" for i in range(7))]
+
+    def verdict(program: Program) -> Verdict:
+        good = "x * x" in program.source
+        checks = tuple(CheckResult(passed=good, observed=repr(program.source)) for _ in program.checks)
+        return Verdict(status=Status.PASSED, checks=checks, level=SandboxLevel.SCRIPTED)
+
+    def tester(request: Request, index: int) -> str:
+        late.append(True)
+        return "[1]) == 1"
+
+    replies: dict[str, Any] = {"draft": lambda request, index: drafts[index + (request.n > 1)], "tester": tester}
+    answer, events, _ = run(replies, ScriptedSandbox(verdict), agreement=8)
+    assert answer.status is AnswerStatus.PASSED
+    assert late
+    seen = [e.data["source"] for e in events if e.kind is EventKind.CANDIDATE]
+    assert {source.strip() for source in seen} > {"def total(xs):" + drafts[1].rstrip()}
 
 
 def test_direct_is_one_greedy_answer_and_nothing_else() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leafwise.runtime.paths import write_whole
+from leafwise.runtime.paths import expanded, write_whole
 
 
 @pytest.fixture(params=[0o022, 0o002, 0o077])
@@ -53,3 +53,9 @@ def test_the_longest_name_works(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 255)
     write_whole(target, b"1")
     assert target.read_bytes() == b"1"
+
+
+def test_a_user_that_is_not_there_is_a_clear_error() -> None:
+    with pytest.raises(UsageError, match="there is no such user here"):
+        expanded("~nobody-of-that-name/a.py")
+    assert expanded("~/a.py") == Path.home() / "a.py"
