@@ -44,6 +44,11 @@ _LOADING = (
         tried("BIG = 'x' * 3_000_000\nB = [BIG] * 20\ndef f(): return 1\n", equal("f()", "1")),
     ),
     Case("a-source-that-is-no-unicode", tried("x = '\ud800'\n"), _LOAD_ERROR),
+    Case("annotations-are-evaluated", tried("def f(x: Missing): return x\n"), _LOAD_ERROR),
+    Case(
+        "annotations-are-not-evaluated-if-asked",
+        tried("from __future__ import annotations\ndef f(x: Missing): return x\n", equal("f(1)", "1")),
+    ),
     Case("a-source-with-a-null", tried("x = 1\0\n"), _LOAD_ERROR),
     *(
         Case(name, tried(source, "1"), Answer(status=Status.LOAD_ERROR, detail=detail, passed=()))

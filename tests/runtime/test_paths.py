@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from leafwise.runtime.errors import UsageError
 from leafwise.runtime.paths import expanded, write_whole
 
 
