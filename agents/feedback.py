@@ -32,7 +32,7 @@ def rewrite(
     Returns:
         The new candidates; none if it does not fail when it is run once more.
     """
-    failure = team.diagnose(before.source, spec, checks if by_checks else ())
+    failure = team.diagnose(before.source, spec, checks if by_checks else ()) or _written_down(spec, before)
     if failure is None:
         return []
     words = roles.critique(team, place, spec, before.source, failure) if team.settings.has(Part.CRITIC) else ""
@@ -47,6 +47,14 @@ def improve(team: Team, place: Place, spec: Spec, before: Candidate, checks: tup
     """
     words = roles.critique(team, place, spec, before.source, None) if team.settings.has(Part.CRITIC) else ""
     return _again(team, place, spec, before, checks, None, words) if words else []
+
+
+def _written_down(spec: Spec, before: Candidate) -> Failure | None:
+    """What is wrong with a candidate that only writes an example's value down: no run shows it."""
+    if not before.evidence.hard_coded or not spec.examples:
+        return None
+    expected, observed = "a value that is computed from the arguments", "one that is written down in the code"
+    return Failure(code=spec.examples[0].code, expected=expected, observed=observed)
 
 
 def _again(

@@ -291,3 +291,16 @@ def test_without_repair_nothing_is_repaired_and_without_consensus_nothing_is_com
     shown = [e.data for e in events if e.kind is EventKind.CANDIDATE]
     assert shown
     assert not any(candidate["evidence"]["behaviour"] for candidate in shown)
+
+
+def test_a_value_that_is_written_down_is_repaired_with_words() -> None:
+    def good(source: str) -> bool:
+        return "return 5" in source or "x * x" in source
+
+    written = "\n    return 5\n"
+    replies: dict[str, Any] = dict.fromkeys(ROLES, written) | {"generalist": "?", "repair": f"def total(xs):{GOOD}"}
+    answer, _, requests = run(replies, judge_by(good), most_drafts=6)
+    assert answer.status is AnswerStatus.PASSED
+    assert answer.origin == "repair"
+    asked = [r.messages[0].content for r in requests if role_of(r) == "repair"]
+    assert "expected a value that is computed from the arguments" in asked[0]
