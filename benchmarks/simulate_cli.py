@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import open_problem_set
+from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.progress_cli import counter
@@ -42,7 +42,7 @@ def simulate(
     ] = "",
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="As for bench humaneval; repeatable; humaneval and compositional by default."),
+        typer.Option(help=f"{DATASET_HELP} Repeatable; humaneval and compositional by default."),
     ] = None,
     tasks: Annotated[str, typer.Option(help="even, odd, numbers, ranges (0-9), ids; all by default.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many of these, spread evenly.")] = None,
