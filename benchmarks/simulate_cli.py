@@ -29,6 +29,7 @@ _MAPPED = "resample,guided"
 
 
 def simulate(
+    further: Annotated[str | None, typer.Argument(hidden=True, metavar="--dataset mbpp:FILE")] = None,
     skill: Annotated[float, typer.Option(min=0.0, max=1.0, help="p: chance that a function is right.")] = 0.63,
     checks: Annotated[float, typer.Option(min=0.0, max=1.0, help="q: chance that a check is right.")] = 0.67,
     decompose: Annotated[float, typer.Option(min=0.0, max=1.0, help="d: chance that a plan is a good split.")] = 0.5,
@@ -60,6 +61,10 @@ def simulate(
     from leafwise.benchmarks.simulate import SimulationFile, Study, arm_settings
     from leafwise.benchmarks.simulated_engine import Skill
 
+    if further is not None:  # other commands take MBPP's file there; here it may be one data set of several
+        raise UsageError(
+            f"unexpected argument {further}", "a data set's file stands behind a colon: --dataset mbpp:FILE"
+        )
     names = strategies or (_MAPPED if map_ else _COMPARED)
     arms = list(dict.fromkeys(name.strip() for name in names.split(",")))
     study = Study(tasks=(), seed=seed, samples=samples)
