@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.errors import UsageError
+from leafwise.runtime.progress_cli import counter
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import ProblemSet
+    from leafwise.runtime.sandbox import Sandbox
     from leafwise.runtime.sandbox_contracts import SandboxLevel
 
-DATASET_HELP = "humaneval, compositional, mbpp FILE (or mbpp:FILE), or a JSONL file in HumanEval's form."
-"""What `--dataset` takes."""
+DATASET_HELP = "humaneval, compositional, mbpp:FILE, or a JSONL file in HumanEval's form."
+"""What `--dataset` takes in every command. Some have an argument for MBPP's file too, which says so itself."""
 _PACKAGED = ("humaneval", "compositional")
 """Data sets that need no file."""
 
@@ -46,6 +48,32 @@ def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None =
     return read_problem_set(path.name.split(".")[0] or path.name, path, plus)
 
 
+def open_beside(texts: Path, dataset: str, file: Path | None, plus: Path | None) -> ProblemSet:
+    """Read the data set that a command line names beside a file of texts to be scored.
+
+    Args:
+        texts: the file that comes first.
+        dataset: see `open_problem_set`.
+        file: what comes second.
+        plus: HumanEval+'s file.
+
+    Raises:
+        BenchmarkError: see `open_problem_set`; where the two files may be swapped, the hint says so.
+    """
+    try:
+        return open_problem_set(dataset, file, plus)
+    except BenchmarkError as error:
+        if file is None or dataset != "mbpp":
+            raise
+        swapped = f"if {texts} is the data set, swap the two, or write --dataset mbpp:{texts} {file}"
+        raise BenchmarkError(error.message, f"{swapped}; {error.hint}" if error.hint else swapped) from error
+
+
+def files_of(dataset: str, file: Path | None, plus: Path | None) -> list[Path]:
+    """The files that a data set is read from, as a command line names them; they may be missing."""
+    return [path for path in (file, plus, Path(dataset.removeprefix("mbpp:"))) if path is not None]
+
+
 def scoring_level(name: str) -> SandboxLevel | None:
     """The sandbox level that answers are run at; None, the best that works here, where none is named.
 
@@ -59,3 +87,29 @@ def scoring_level(name: str) -> SandboxLevel | None:
     if level is SandboxLevel.NONE:
         raise UsageError("answers are never judged without a sandbox", "use --level full or --level landlock")
     return level
+
+
+def self_check(problems: ProblemSet, sandbox: Sandbox) -> None:
+    """Refuse to score where the judge cannot be believed, and show how far that is.
+
+    What HumanEval+'s references give is computed before, one task after the other: the first time it takes long.
+
+    Args:
+        problems: what is going to be scored.
+        sandbox: what is going to judge.
+
+    Raises:
+        BenchmarkError: a reference fails, or a bad program passes.
+        SandboxError: the sandbox failed.
+    """
+    from leafwise.benchmarks.problems_plus import with_expected
+    from leafwise.benchmarks.self_check import check_environment
+
+    to_record = [problem for problem in problems.problems if any(suite.recorder for suite in problem.suites)]
+    if to_record:
+        with counter("running HumanEval+'s references", len(to_record)) as advance:
+            for problem in to_record:
+                with_expected(problem, sandbox)
+                advance()
+    with counter("self-check", 1):  # it says nothing itself, and takes a minute with HumanEval+
+        check_environment(problems, sandbox)

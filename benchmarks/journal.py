@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -24,18 +25,22 @@ class Journal(Generic[_C]):
     Args:
         path: the file; made if it is not there.
         kind: what its lines hold.
+        go_on: how its owner's command goes on after a full disk, for the hint.
 
     Raises:
-        BenchmarkError: it can't be opened, a line can't be read, or another process writes it.
+        BenchmarkError: it can't be opened, is no file, a line can't be read, or another process writes it.
     """
 
-    def __init__(self, path: Path, kind: type[_C]) -> None:
+    def __init__(self, path: Path, kind: type[_C], go_on: str = "go on with --resume") -> None:
         self.path = path
+        self._go_on = go_on
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise BenchmarkError(f"cannot open {path}: {error.strerror}", "choose another place") from error
         try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):  # reading a pipe would wait for ever
+                raise BenchmarkError(f"{path} is no file", "choose a place that keeps what is written")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             data = path.read_bytes()
             self._size = data.rfind(b"\n") + 1
@@ -63,7 +68,7 @@ class Journal(Generic[_C]):
                 left = left[os.write(self._file, left) :]
         except OSError as error:
             os.ftruncate(self._file, self._size)
-            hint = "make room and go on with --resume: everything before is kept"
+            hint = f"make room and {self._go_on}: everything before is kept"
             raise BenchmarkError(f"cannot write {self.path}: {error.strerror}", hint) from error
         self._size += len(line)
 
@@ -102,7 +107,5 @@ def _read(path: Path, data: bytes, kind: type[_C]) -> list[_C]:
             problem = error.errors()[0]
             where = ".".join(map(str, problem["loc"]))
             said = f"{path}, line {number}: {where + ': ' if where else ''}{problem['msg']}"
-            raise BenchmarkError(
-                said, "it was written by another version, or changed; start in a new directory"
-            ) from None
+            raise BenchmarkError(said, "it was written by another version, or changed; start in a new place") from None
     return found

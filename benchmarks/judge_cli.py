@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level
+from leafwise.benchmarks.data_sets_cli import DATASET_HELP, files_of, open_beside, scoring_level, self_check
 from leafwise.benchmarks.errors import BenchmarkError
-from leafwise.benchmarks.report_cli import refuse_missing_folder
+from leafwise.benchmarks.results_cli import STDOUT, interruptible, refuse_places, save_json
 from leafwise.runtime.progress_cli import counter
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from leafwise.benchmarks.judge import Answer
     from leafwise.benchmarks.sample_scores import JudgedFile
     from leafwise.runtime.sandbox_pool import ProcessSandbox
-
-_STDOUT = Path("-")
 
 
 def judge(
@@ -46,37 +43,34 @@ def judge(
     """
     from leafwise.benchmarks.sample_files import read_samples
 
-    _refuse_places(samples, file, plus, json_file, out, resume=resume)
-    problems = open_problem_set(dataset, file, plus)
+    _refuse_places(samples, files_of(dataset, file, plus), json_file, out, resume=resume)
+    problems = open_beside(samples, dataset, file, plus)
     answers = read_samples(samples, problems.problems)
     at_once = workers or len(os.sched_getaffinity(0))
-    with _opened(out) as journal, _sandbox(level, at_once) as sandbox:
-        judged = _judge(samples.name, problems, answers, journal, sandbox, at_once)
+    with _interruptible(out), _sandbox(level, at_once) as sandbox:
+        judged = _judge(samples.name, problems, answers, out, sandbox, at_once)
     try:
-        if json_file is not None and json_file != _STDOUT:
-            _save(json_file, judged)
+        save_json(
+            json_file, judged, "make room or choose another place; with --out and --resume nothing is judged again"
+        )
     finally:  # what was found is told, whatever became of the file
-        _tell(judged, as_json=json_file == _STDOUT)
+        _tell(judged, as_json=json_file == STDOUT)
     return 0
 
 
 def _refuse_places(
-    samples: Path, file: Path | None, plus: Path | None, json_file: Path | None, out: Path | None, *, resume: bool
+    samples: Path, data: Sequence[Path], json_file: Path | None, out: Path | None, *, resume: bool
 ) -> None:
-    """Before anything is judged: results must have a place, and nothing that is there may be lost."""
     if resume and out is None:
         raise BenchmarkError("--resume goes on with a file of verdicts", "name it: --out VERDICTS.jsonl")
-    inputs = [path for path in (samples, file, plus) if path is not None and path.exists()]
-    for place in (json_file, out):
-        if place is None or place == _STDOUT:
-            continue
-        refuse_missing_folder(place)
-        if any(place.exists() and place.samefile(path) for path in inputs):
-            raise BenchmarkError(f"{place} is what is read", "choose another place for the results")
-    if out is not None and json_file is not None and out.absolute() == json_file.absolute():
-        raise BenchmarkError("--json and --out name the same file", "give each a file of its own")
+    refuse_places({"--json": json_file, "--out": out}, [samples, *data])
     if out is not None and out.exists() and not resume:
         raise BenchmarkError(f"{out} is there already", "add --resume to go on with it, or choose another place")
+
+
+def _interruptible(out: Path | None) -> AbstractContextManager[None]:
+    kept = f"the verdicts so far are in {out}: the same command with --resume goes on"
+    return interruptible(out, kept, "no verdict is kept: --out VERDICTS.jsonl keeps them")
 
 
 @contextmanager
@@ -103,7 +97,7 @@ def _judge(
     name: str,
     problems: ProblemSet,
     answers: Sequence[Answer],
-    journal: Journal[Judgement] | None,
+    out: Path | None,
     sandbox: ProcessSandbox,
     workers: int,
 ) -> JudgedFile:
@@ -112,14 +106,14 @@ def _judge(
     from leafwise.benchmarks.report import read_machine
     from leafwise.benchmarks.sample_judging import judge_answers, valid_verdicts
     from leafwise.benchmarks.sample_scores import JudgedFile, score_samples, totals
-    from leafwise.benchmarks.self_check import check_environment
 
     times = [time.perf_counter()]
-    check_environment(problems, sandbox)
+    self_check(problems, sandbox)
     times.append(time.perf_counter())
-    valid = valid_verdicts(problems, answers, journal.found if journal else (), sandbox.level)
-    with _interruptible(journal), counter("judging", len(answers), len(valid)) as advance:
-        found = judge_answers(problems, answers, sandbox, valid=valid, journal=journal, advance=advance)
+    with _opened(out) as journal:  # not before: a self-check that refuses leaves no file behind
+        valid = valid_verdicts(problems, answers, journal.found if journal else (), sandbox.level)
+        with counter("judging", len(answers), len(valid)) as advance:
+            found = judge_answers(problems, answers, sandbox, valid=valid, journal=journal, advance=advance)
     times.append(time.perf_counter())
     return JudgedFile(
         samples=name,
@@ -138,27 +132,6 @@ def _judge(
         scores=score_samples(problems, found),
         verdicts=tuple(found),
     )
-
-
-@contextmanager
-def _interruptible(journal: Journal[Judgement] | None) -> Iterator[None]:
-    """Ctrl-C says what is kept."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = f"the verdicts so far are in {journal.path}: the same command with --resume goes on" if journal else ""
-        print(f"interrupted; {kept or 'no verdict is kept: --out VERDICTS.jsonl keeps them'}", file=sys.stderr)
-        raise
-
-
-def _save(path: Path, judged: JudgedFile) -> None:
-    from leafwise.runtime.paths import write_whole
-
-    try:
-        write_whole(path, judged.model_dump_json(indent=2).encode() + b"\n")
-    except OSError as error:
-        hint = "make room or choose another place; with --out and --resume nothing is judged again"
-        raise BenchmarkError(f"cannot write {path}: {error.strerror}", hint) from error
 
 
 def _tell(judged: JudgedFile, *, as_json: bool) -> None:

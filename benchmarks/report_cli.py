@@ -35,10 +35,20 @@ def refuse_missing_folder(out: Path | None) -> None:
     """Before anything is measured: the report must have a place.
 
     Raises:
-        UsageError: there is no such directory.
+        UsageError: there is no such directory, the place is a directory itself, or it can't be written.
     """
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"there is no directory {out.parent}", "make it first")
+    from leafwise.runtime.paths import check_writable
+
+    if out is None:
+        return
+    try:
+        if not out.parent.is_dir():
+            raise UsageError(f"there is no directory {out.parent}", "make it first")
+        if out.is_dir():
+            raise UsageError(f"{out} is a directory", f"name a file, such as {out / 'report.json'}")
+        check_writable(out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror or error}", "choose another place") from error
 
 
 def run_sections(

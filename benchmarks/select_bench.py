@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
@@ -9,7 +10,7 @@ from leafwise.benchmarks.contracts import ProblemSet
 from leafwise.benchmarks.recorded import Recorded
 from leafwise.benchmarks.report import Machine, read_machine
 from leafwise.benchmarks.select_outcomes import Outcomes, Tried, judge_candidates, try_candidates
-from leafwise.benchmarks.select_pools import CHECKS, INPUTS, Pool, read_pool, whole_trial
+from leafwise.benchmarks.select_pools import CHECKS, INPUTS, Pool, Trial, read_pool, whole_trial
 from leafwise.benchmarks.select_scores import CURVE, Row, draws_of, rows_of_curve, rows_of_first
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox import Sandbox
@@ -44,6 +45,14 @@ class SelectReport(Contract):
     """Of its problems."""
     options: SelectOptions
     """What was asked for."""
+    solutions: int
+    """Solutions that were read: the first ones, or all of them for the curve."""
+    without_code: int
+    """Those that hold no usable code: they count as wrong."""
+    fewer_samples: int
+    """Tasks with fewer solutions than were asked for."""
+    fewer_checks: int
+    """Tasks with fewer check texts than were asked for."""
     most_checks: int = CHECKS
     """Generated checks of a task, at most."""
     most_inputs: int = INPUTS
@@ -60,18 +69,32 @@ class SelectReport(Contract):
     """The numbers of the curve."""
 
 
-def read_pools(problems: ProblemSet, recorded: Sequence[Recorded], options: SelectOptions) -> list[Pool]:
-    """Read what was recorded: all of it for the curve, the first samples otherwise."""
+def chosen_set(problems: ProblemSet, recorded: Sequence[Recorded]) -> ProblemSet:
+    """The problems that something was recorded for, as a data set of its own: what the self-check has to try."""
+    wanted = {one.task_id for one in recorded}
+    found = tuple(problem for problem in problems.problems if problem.id in wanted)
+    # that some of them passed the self-check must not be remembered of all
+    name = hashlib.sha256("\n".join([problems.sha256, *(problem.id for problem in found)]).encode()).hexdigest()
+    return problems.model_copy(update={"problems": found, "sha256": name}) if found != problems.problems else problems
+
+
+def read_pools(
+    problems: ProblemSet, recorded: Sequence[Recorded], options: SelectOptions, advance: Callable[[], None]
+) -> list[Pool]:
+    """Read what was recorded: all of it for the curve, the first samples otherwise; `advance` is called per task."""
     known = {problem.id: problem for problem in problems.problems}
     most = max(map(len, (t for one in recorded for t in (one.solutions, one.checks))), default=0)
     solutions, checks = (most, most) if options.curve else (options.samples, options.checks)
-    return [read_pool(known[one.task_id], one, solutions, checks) for one in recorded]
+    pools = []
+    for one in recorded:
+        pools.append(read_pool(known[one.task_id], one, solutions, checks))
+        advance()
+    return pools
 
 
-def sizes_of(pools: Sequence[Pool], options: SelectOptions) -> list[int]:
-    """Numbers of samples on the curve: as far as there are samples."""
-    most = max((len(pool.modules) for pool in pools), default=0)
-    return [size for size in CURVE if size <= most] if options.curve else []
+def sizes_of(pool: Pool, options: SelectOptions) -> list[int]:
+    """Numbers of samples on the curve that a task takes part in: as far as it has samples."""
+    return [size for size in CURVE if size <= len(pool.modules)] if options.curve else []
 
 
 def modules_of(pools: Sequence[Pool]) -> int:
@@ -79,9 +102,26 @@ def modules_of(pools: Sequence[Pool]) -> int:
     return sum(len({module for module in pool.modules if module}) for pool in pools)
 
 
+def scores_of(pools: Sequence[Pool], options: SelectOptions) -> int:
+    """How often `report_of` says that it went on."""
+    return len(options.examples) * sum(1 + len(sizes_of(pool, options)) for pool in pools)
+
+
+def trials_of(pools: Sequence[Pool], options: SelectOptions, advance: Callable[[], None]) -> list[Trial]:
+    """What the candidates of each task have to be run on, for all draws together; `advance` is called per task."""
+    wholes = []
+    for pool in pools:
+        draws = [pool.first(options.samples, options.checks)]
+        draws += [d for size in sizes_of(pool, options) for d in pool.draws(size, draws_of(size), options.seed)]
+        trials = [pool.trial(draw, options.seed, examples=shown) for draw in draws for shown in options.examples]
+        wholes.append(whole_trial(trials))
+        advance()
+    return wholes
+
+
 def run_pools(
     pools: Sequence[Pool],
-    options: SelectOptions,
+    wholes: Sequence[Trial],
     sandbox: Sandbox,
     outcomes: Outcomes,
     workers: int,
@@ -91,7 +131,7 @@ def run_pools(
 
     Args:
         pools: the recorded answers.
-        options: what to measure.
+        wholes: see `trials_of`.
         sandbox: runs them.
         outcomes: those that are there are not run again.
         workers: programs that run at once.
@@ -101,12 +141,6 @@ def run_pools(
         SandboxError: the sandbox failed.
         BenchmarkError: an outcome can't be kept.
     """
-    wholes = []
-    for pool in pools:
-        draws = [pool.first(options.samples, options.checks)]
-        draws += [d for size in sizes_of(pools, options) for d in pool.draws(size, draws_of(size), options.seed)]
-        trials = [pool.trial(draw, options.seed, examples=shown) for draw in draws for shown in options.examples]
-        wholes.append(whole_trial(trials))
     evidence = [
         try_candidates(pool, whole, sandbox, outcomes, workers, advance)
         for pool, whole in zip(pools, wholes, strict=True)
@@ -119,7 +153,12 @@ def run_pools(
 
 
 def report_of(
-    file: str, problems: ProblemSet, tried: Sequence[Tried], options: SelectOptions, level: SandboxLevel
+    file: str,
+    problems: ProblemSet,
+    tried: Sequence[Tried],
+    options: SelectOptions,
+    level: SandboxLevel,
+    advance: Callable[[], None],
 ) -> SelectReport:
     """Score the rules.
 
@@ -129,24 +168,26 @@ def report_of(
         tried: the candidates after they were run.
         options: what to measure.
         level: the sandbox's.
+        advance: is called `scores_of` times.
     """
-    rows = [
-        row
-        for shown in options.examples
-        for row in rows_of_first(tried, options.samples, options.checks, options.seed, examples=shown)
-    ]
-    curve = [
-        row
-        for shown in options.examples
-        for size in sizes_of([one.pool for one in tried], options)
-        for row in rows_of_curve(tried, size, options.seed, examples=shown)
-    ]
+    pools = [one.pool for one in tried]
+    seed = options.seed
+    rows, curve = list[Row](), list[Row]()
+    for shown in options.examples:
+        rows += rows_of_first(tried, options.samples, options.checks, seed, advance, examples=shown)
+    for shown in options.examples:
+        for size in sorted({size for pool in pools for size in sizes_of(pool, options)}):
+            curve += rows_of_curve(tried, size, seed, advance, examples=shown)
     return SelectReport(
         file=file,
         dataset=problems.name,
         dataset_source=problems.source,
         dataset_sha256=problems.sha256,
         options=options,
+        solutions=sum(len(pool.modules) for pool in pools),
+        without_code=sum(not module for pool in pools for module in pool.modules),
+        fewer_samples=sum(len(pool.modules) < options.samples for pool in pools),
+        fewer_checks=sum(len(pool.checks) < options.checks for pool in pools),
         level=level,
         machine=read_machine(),
         leafwise=version("leafwise"),

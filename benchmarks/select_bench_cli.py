@@ -5,27 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level
+from leafwise.benchmarks.data_sets_cli import DATASET_HELP, files_of, open_beside, scoring_level, self_check
 from leafwise.benchmarks.errors import BenchmarkError
-from leafwise.benchmarks.report_cli import refuse_missing_folder
+from leafwise.benchmarks.results_cli import STDOUT, interruptible, refuse_places, save_json
 from leafwise.runtime.progress_cli import counter
 
 if TYPE_CHECKING:
+    from leafwise.benchmarks.contracts import ProblemSet
     from leafwise.benchmarks.recorded import Recorded
-    from leafwise.benchmarks.select_bench import SelectReport
+    from leafwise.benchmarks.select_bench import SelectOptions, SelectReport
     from leafwise.benchmarks.select_outcomes import Outcomes
     from leafwise.benchmarks.select_scores import Row
 
-_STDOUT = Path("-")
-
 
 def select(
-    file: Annotated[Path, typer.Argument(help="Recorded samples, as JSON lines (.jsonl, .gz).")],
+    recorded: Annotated[Path, typer.Argument(help="Recorded samples, as JSON lines (.jsonl, .gz).")],
+    file: Annotated[Path | None, typer.Argument(help="The data set's file, for --dataset mbpp.")] = None,
     samples: Annotated[int, typer.Option(min=1, max=1000, help="Solutions of each task: the first ones.")] = 20,
     checks: Annotated[int, typer.Option(min=0, max=1000, help="Check texts of each task: the first ones.")] = 20,
     no_examples: Annotated[bool, typer.Option("--no-examples", help="Measure without the visible examples only.")] = (
@@ -50,36 +51,61 @@ def select(
     was selected, and nothing else sees them. Even tasks are there to tune on, odd ones to report.
     """
     from leafwise.benchmarks.recorded import read_recorded
-    from leafwise.benchmarks.select_bench import SelectOptions, modules_of, read_pools, report_of, run_pools
-    from leafwise.runtime.sandbox import open_sandbox
+    from leafwise.benchmarks.select_bench import SelectOptions
 
-    _refuse_places(file, json_file, keep)
-    problems = open_problem_set(dataset, None, plus)
-    chosen = _chosen(read_recorded(file, problems.problems), tasks, half, limit)
+    refuse_places({"--json": json_file, "--keep": keep}, [recorded, *files_of(dataset, file, plus)])
+    problems = open_beside(recorded, dataset, file, plus)
+    chosen = _chosen(read_recorded(recorded, problems.problems), tasks, half, limit)
     shown = (False,) if no_examples else (True, False)
     options = SelectOptions(samples=samples, checks=checks, examples=shown, curve=curve, seed=seed)
-    at_once = workers or len(os.sched_getaffinity(0))
-    with _outcomes(keep) as outcomes, open_sandbox(scoring_level(level), workers=at_once) as sandbox:
-        pools = read_pools(problems, chosen, options)
-        with counter("running", 2 * modules_of(pools)) as advance:
-            tried = run_pools(pools, options, sandbox, outcomes, at_once, advance)
-        report = report_of(file.name, problems, tried, options, sandbox.level)
-    if json_file is not None and json_file != _STDOUT:
-        _save(json_file, report)
-    _tell(report, as_json=json_file == _STDOUT)
+    report = _measure(recorded.name, problems, chosen, options, _Where(keep, level, workers))
+    try:
+        save_json(json_file, report, "make room or choose another place; with --keep nothing is run again")
+    finally:  # what was found is told, whatever became of the file
+        _tell(report, as_json=json_file == STDOUT)
     return 0
 
 
-def _refuse_places(file: Path, json_file: Path | None, keep: Path | None) -> None:
-    """Before anything is run: results must have a place, and nothing that is there may be lost."""
-    for place in (json_file, keep):
-        if place is None or place == _STDOUT:
-            continue
-        refuse_missing_folder(place)
-        if place.exists() and file.exists() and place.samefile(file):
-            raise BenchmarkError(f"{place} is what is read", "choose another place for the results")
-    if keep is not None and json_file is not None and keep.absolute() == json_file.absolute():
-        raise BenchmarkError("--json and --keep name the same file", "give each a file of its own")
+@dataclass(frozen=True)
+class _Where:
+    """Where candidates are run, and where what came out is kept."""
+
+    keep: Path | None
+    level: str
+    workers: int
+
+
+def _measure(
+    name: str, problems: ProblemSet, chosen: Sequence[Recorded], options: SelectOptions, where: _Where
+) -> SelectReport:
+    """Everything between the command line and the tables, with bars for what takes long."""
+    from leafwise.benchmarks.select_bench import (
+        chosen_set,
+        modules_of,
+        read_pools,
+        report_of,
+        run_pools,
+        scores_of,
+        trials_of,
+    )
+    from leafwise.runtime.sandbox import open_sandbox
+
+    at_once = where.workers or len(os.sched_getaffinity(0))
+    kept = f"what was run so far is in {where.keep}: the same command goes on"
+    with (
+        interruptible(where.keep, kept, "nothing is kept: --keep FILE keeps what was run"),
+        _outcomes(where.keep) as outcomes,
+        open_sandbox(scoring_level(where.level), workers=at_once) as sandbox,
+    ):
+        self_check(chosen_set(problems, chosen), sandbox)
+        with counter("reading", len(chosen)) as advance:
+            pools = read_pools(problems, chosen, options, advance)
+        with counter("making inputs", len(pools)) as advance:
+            wholes = trials_of(pools, options, advance)
+        with counter("running", 2 * modules_of(pools)) as advance:
+            tried = run_pools(pools, wholes, sandbox, outcomes, at_once, advance)
+        with counter("scoring", scores_of(pools, options)) as advance:
+            return report_of(name, problems, tried, options, sandbox.level, advance)
 
 
 def _chosen(recorded: Sequence[Recorded], tasks: str, half: str, limit: int) -> list[Recorded]:
@@ -115,17 +141,8 @@ def _outcomes(keep: Path | None) -> Iterator[Outcomes]:
     if keep is None:
         yield Outcomes()
         return
-    with Journal(keep, Outcome) as journal:
+    with Journal(keep, Outcome, "give the same command again") as journal:
         yield Outcomes(journal)
-
-
-def _save(path: Path, report: SelectReport) -> None:
-    from leafwise.runtime.paths import write_whole
-
-    try:
-        write_whole(path, report.model_dump_json(indent=2).encode() + b"\n")
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {path}: {error.strerror}", "make room or choose another place") from error
 
 
 def _tell(report: SelectReport, *, as_json: bool) -> None:
@@ -133,12 +150,24 @@ def _tell(report: SelectReport, *, as_json: bool) -> None:
         print(report.model_dump_json(indent=2))
         return
     options = report.options
+    for line in _remarks(report):
+        print(line)
     for shown in options.examples:
         print(f"{'with' if shown else 'without'} the visible examples, {_amount(options.samples, options.checks)}:")
         _print_rows([row for row in report.rows if row.examples == shown])
         if options.curve:
-            print("random draws of so many samples, and as many check texts; all tasks, means over the draws:")
+            print("random draws of so many samples, and as many check texts, of the tasks that have so many samples:")
             _print_curve([row for row in report.curve if row.examples == shown])
+
+
+def _remarks(report: SelectReport) -> Iterator[str]:
+    """What the numbers do not say by themselves."""
+    if report.without_code:
+        yield f"{report.without_code} of {report.solutions} solutions have no code, and count as wrong"
+    if report.fewer_samples:
+        yield f"tasks with fewer samples: {report.fewer_samples}; all that they have count"
+    if report.fewer_checks:
+        yield f"tasks with fewer check texts: {report.fewer_checks}"
 
 
 def _amount(samples: int, checks: int) -> str:
@@ -165,11 +194,11 @@ def _cell(row: Row) -> str:
 def _print_curve(rows: Sequence[Row]) -> None:
     from leafwise.benchmarks.select_scores import RULES
 
-    lines = [["samples", "draws", *RULES.values()]]
+    lines = [["samples", "tasks", "draws", *RULES.values()]]
     for size in dict.fromkeys(row.samples for row in rows):
         mine = [row for row in rows if row.samples == size]
         rights = {row.rule: f"{row.right:.1f} = {100 * row.right / row.tasks:.1f} %" for row in mine}
-        lines.append([str(size), str(mine[0].draws), *(rights[rule] for rule in RULES)])
+        lines.append([str(size), str(mine[0].tasks), str(mine[0].draws), *(rights[rule] for rule in RULES)])
     _print_table(lines)
 
 

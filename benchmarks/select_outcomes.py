@@ -23,7 +23,7 @@ class Outcome(Contract):
     """What is known of a module after running it: a line of the file that keeps outcomes."""
 
     key: str
-    """A hash of the module and of what it was run on."""
+    """A hash of the module, of what it was run on, and of the sandbox level."""
     evidence: Evidence | None = None
     """What running it on examples, checks and inputs showed."""
     passed: bool | None = None
@@ -133,7 +133,7 @@ def try_candidates(
     tried = "\n".join([spec.model_dump_json(), *(c.model_dump_json() for c in whole.checks), *whole.inputs])
 
     def run(module: str) -> Evidence:
-        key = _key("evidence", LIMITS.model_dump_json(), tried, module)
+        key = _key("evidence", sandbox.level, LIMITS.model_dump_json(), tried, module)
         known = outcomes.get(key)
         if known is None or known.evidence is None:
             evidence = examine(module, spec, sandbox, checks=whole.checks, inputs=whole.inputs)
@@ -167,9 +167,9 @@ def judge_candidates(
     def unknown() -> Iterator[Answer]:
         for pool in pools:
             for number, module in enumerate(dict.fromkeys(pool.modules)):
-                known = outcomes.get(_key("hidden", key_of(pool.problem, module))) if module else None
                 if not module:
                     continue
+                known = outcomes.get(_key("hidden", sandbox.level, key_of(pool.problem, module)))
                 if known is not None and known.passed is not None:
                     verdicts[pool.problem.id][module] = known.passed
                     advance()
@@ -179,7 +179,7 @@ def judge_candidates(
 
     for judgement in judge_samples([pool.problem for pool in pools], unknown(), sandbox):
         verdicts[judgement.task_id][waiting[judgement.task_id, judgement.sample]] = _passed(judgement)
-        outcomes.add(Outcome(key=_key("hidden", judgement.key), passed=_passed(judgement)))
+        outcomes.add(Outcome(key=_key("hidden", sandbox.level, judgement.key), passed=_passed(judgement)))
         advance()
     return verdicts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 from leafwise.agents.asserts import calls_in, checks_in, most_proposed, plain_call
 from leafwise.agents.contracts import Spec
 from leafwise.agents.extract import extract_code
-from leafwise.agents.given import continuable, with_given
+from leafwise.agents.given import continuable, given_code, with_given
 from leafwise.agents.inputs import generate_inputs
+from leafwise.agents.reading import find_signature
 from leafwise.benchmarks.contracts import Problem
 from leafwise.benchmarks.problems import task_of
 from leafwise.benchmarks.recorded import Recorded, replayed, replaying_engine
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 CHECKS = 64
 """Most generated checks that candidates are run on: those that most texts propose."""
@@ -95,19 +98,24 @@ class Pool:
 def read_pool(problem: Problem, recorded: Recorded, solutions: int, checks: int) -> Pool:
     """Replay a task's recorded answers and read them as the team does.
 
+    Solutions may be continuations of the recorded prompt. Where that is no bare Python, such as a chat's, they are read
+    as continuations of the data set's own.
+
     Args:
         problem: the task, with the visible examples that its own prompt has.
         recorded: what was recorded.
         solutions: most solutions to read, from the first on.
         checks: most check texts to read, from the first on.
     """
-    spec = task_of(problem).spec()
+    spec = _with_prompt(task_of(problem).spec(), recorded.prompt)
     shown = tuple(example.model_copy(update={"code": plain_call(example.code)}) for example in spec.examples)
     spec = spec.model_copy(update={"examples": shown})
     unseen = spec.model_copy(update={"examples": ()})
     with replaying_engine(recorded.prompt, recorded.solutions) as engine:
         texts = replayed(engine, recorded.prompt, min(solutions, len(recorded.solutions)))
-    found = [extract_code(text, spec.entry_point, continuable(recorded.prompt, spec.entry_point)) for text in texts]
+    own = problem.prompt if problem.completes else ""
+    continued = continuable(recorded.prompt, spec.entry_point) or continuable(own, spec.entry_point)
+    found = [extract_code(text, spec.entry_point, continued) for text in texts]
     opening = _opening(recorded.check_prompt)
     with replaying_engine(recorded.check_prompt, recorded.checks) as engine:
         told = [opening + t for t in replayed(engine, recorded.check_prompt, min(checks, len(recorded.checks)))]
@@ -119,6 +127,16 @@ def read_pool(problem: Problem, recorded: Recorded, solutions: int, checks: int)
         checks=tuple(checks_in(text, unseen) for text in told),
         calls=tuple(calls_in(text, spec) for text in told),
     )
+
+
+def _with_prompt(spec: Spec, prompt: str) -> Spec:
+    """The spec with what the recorded prompt tells beside the data set's: a signature that this lacks, given code."""
+    found = find_signature(prompt)
+    signature = found[1] if found and found[0] == spec.entry_point else None
+    has = {ast.unparse(node) for node in parse(spec.given).body}
+    told = [ast.unparse(node) for node in parse(given_code(prompt, spec.entry_point)).body]
+    given = "\n".join([*(text for text in told if text not in has), *([spec.given] if spec.given else [])])
+    return spec.model_copy(update={"signature": spec.signature or signature, "given": given})
 
 
 def _opening(check_prompt: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from leafwise.agents.selection import best
@@ -42,40 +42,49 @@ class Row(Contract):
     right: float
     """Tasks with a right answer: a mean for `single`, and over several draws."""
     tasks: int
-    """Tasks there are."""
+    """Tasks there are; on the curve, those with so many solutions."""
     interval: Interval
     """Wilson's, 95 %, of the rounded count."""
 
 
-def rows_of_first(tried: Sequence[Tried], samples: int, checks: int, seed: int, *, examples: bool) -> list[Row]:
-    """The rules on the first samples of each task.
+def rows_of_first(
+    tried: Sequence[Tried], samples: int, checks: int, seed: int, advance: Callable[[], None], *, examples: bool
+) -> list[Row]:
+    """The rules on the first samples of each task, or on as many as it has.
 
     Args:
         tried: the tasks.
         samples: solutions of each.
         checks: check texts of each.
         seed: of the generated inputs.
+        advance: is called after each task.
         examples: whether the visible examples may be used.
     """
-    found = {one.pool.problem.id: [_outcome(one, one.pool.first(samples, checks), seed, examples)] for one in tried}
+    found: dict[str, list[dict[Rule, float]]] = {}
+    for one in tried:
+        found[one.pool.problem.id] = [_outcome(one, one.pool.first(samples, checks), seed, examples)]
+        advance()
     return [row for part in _parts(found) for row in _rows(part, found, samples, examples)]
 
 
-def rows_of_curve(tried: Sequence[Tried], size: int, seed: int, *, examples: bool) -> list[Row]:
-    """The rules on random draws of so many solutions and so many check texts, for all tasks together.
+def rows_of_curve(
+    tried: Sequence[Tried], size: int, seed: int, advance: Callable[[], None], *, examples: bool
+) -> list[Row]:
+    """The rules on random draws of so many solutions and as many check texts, for tasks with so many solutions.
 
     Args:
         tried: the tasks.
         size: solutions, and check texts, of a draw.
         seed: of the draws and of the generated inputs.
+        advance: is called after each of them.
         examples: whether the visible examples may be used.
     """
-    found = {
-        one.pool.problem.id: [
-            _outcome(one, draw, seed, examples) for draw in one.pool.draws(size, draws_of(size), seed)
-        ]
-        for one in tried
-    }
+    found: dict[str, list[dict[Rule, float]]] = {}
+    for one in tried:
+        if len(one.pool.modules) >= size:
+            draws = one.pool.draws(size, draws_of(size), seed)
+            found[one.pool.problem.id] = [_outcome(one, draw, seed, examples) for draw in draws]
+            advance()
     return _rows("all", found, size, examples)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import open_problem_set
+from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.progress_cli import counter
@@ -29,6 +29,7 @@ _MAPPED = "resample,guided"
 
 
 def simulate(
+    further: Annotated[str | None, typer.Argument(hidden=True, metavar="--dataset mbpp:FILE")] = None,
     skill: Annotated[float, typer.Option(min=0.0, max=1.0, help="p: chance that a function is right.")] = 0.63,
     checks: Annotated[float, typer.Option(min=0.0, max=1.0, help="q: chance that a check is right.")] = 0.67,
     decompose: Annotated[float, typer.Option(min=0.0, max=1.0, help="d: chance that a plan is a good split.")] = 0.5,
@@ -42,7 +43,7 @@ def simulate(
     ] = "",
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="As for bench humaneval; repeatable; humaneval and compositional by default."),
+        typer.Option(help=f"{DATASET_HELP} Repeatable; humaneval and compositional by default."),
     ] = None,
     tasks: Annotated[str, typer.Option(help="even, odd, numbers, ranges (0-9), ids; all by default.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many of these, spread evenly.")] = None,
@@ -60,6 +61,10 @@ def simulate(
     from leafwise.benchmarks.simulate import SimulationFile, Study, arm_settings
     from leafwise.benchmarks.simulated_engine import Skill
 
+    if further is not None:  # other commands take MBPP's file there; here it may be one data set of several
+        raise UsageError(
+            f"unexpected argument {further}", "a data set's file stands behind a colon: --dataset mbpp:FILE"
+        )
     names = strategies or (_MAPPED if map_ else _COMPARED)
     arms = list(dict.fromkeys(name.strip() for name in names.split(",")))
     study = Study(tasks=(), seed=seed, samples=samples)

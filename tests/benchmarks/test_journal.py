@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -83,6 +84,20 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
         assert path.read_bytes() == b'{"number":1,"text":""}\n', "the part that was written is gone"
         journal.append(Line(number=3))
     assert numbers(path) == [1, 3]
+
+
+@pytest.mark.parametrize("go_on", ["go on with --resume", "give the same command again"])
+def test_the_owner_says_how_it_goes_on_after_a_full_disk(tmp_path: Path, go_on: str) -> None:
+    with Journal(tmp_path / "lines.jsonl", Line, go_on) as journal:
+        with files_up_to(50), pytest.raises(BenchmarkError) as caught:
+            journal.append(Line(number=2, text=100 * "x"))
+        assert go_on in caught.value.hint
+
+
+def test_a_pipe_keeps_nothing_and_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BenchmarkError, match="pipe is no file"):
+        Journal(tmp_path / "pipe", Line)
 
 
 WRITER = """

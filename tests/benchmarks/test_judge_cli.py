@@ -61,6 +61,10 @@ def test_counts_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["--out", "there.jsonl"], "is there already"),
         (["--out", "a.json", "--json", "a.json"], "same file"),
         (["--json", "none/a.json"], "no directory"),
+        (["--json", "."], "is a directory"),
+        (["--json", "/proc/a.json"], "cannot write"),
+        (["--out", "-"], "--out needs a file"),
+        (["there.jsonl", "--dataset", "mbpp"], "--dataset mbpp:s.jsonl there.jsonl"),
         (["--dataset", "none"], "no data set"),
         (["--dataset", "mbpp"], "mbpp"),
         (["--level", "none"], "without a sandbox"),
@@ -100,6 +104,26 @@ def test_a_broken_off_judging_goes_on(tmp_path: Path, how: signal.Signals) -> No
     assert out.read_bytes().count(b"\n") == 400, "nothing was judged twice"
     wrong = {problem.id for problem in PROBLEMS[:40:5]}
     assert all((status == "passed") == (task not in wrong) for (task, _), status in outcomes(out).items())
+
+
+@pytest.mark.sandbox
+def test_a_self_check_that_refuses_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    problem = {
+        "task_id": "Tiny/2",
+        "prompt": "def double(n):\n",
+        "entry_point": "double",
+        "canonical_solution": "    return n\n",
+        "test": "def check(candidate):\n    assert candidate(3) == 6\n",
+    }
+    data, samples, out = tmp_path / "tiny.jsonl", tmp_path / "s.jsonl", tmp_path / "v.jsonl"
+    data.write_text(json.dumps(problem))
+    samples.write_text(json.dumps({"task_id": "Tiny/2", "completion": "    return 2 * n\n"}))
+    assert judge(samples, "--dataset", data, "--out", out) == 2
+    assert "nothing is scored" in capsys.readouterr().err
+    assert not out.exists()
+    data.write_text(json.dumps({**problem, "canonical_solution": "    return 2 * n\n"}))
+    assert judge(samples, "--dataset", data, "--out", out) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1/1 passed"
 
 
 @pytest.mark.sandbox

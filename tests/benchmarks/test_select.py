@@ -143,7 +143,7 @@ def tried() -> Tried:
 
 
 def test_the_rules_on_the_first_samples() -> None:
-    rows = {(row.rule, row.part): row for row in rows_of_first([tried()], 9, 9, 0, examples=True)}
+    rows = {(row.rule, row.part): row for row in rows_of_first([tried()], 9, 9, 0, lambda: None, examples=True)}
     assert {rule: rows[rule, "all"].right for rule, _ in rows} == {
         "single": 0.5,
         "first": 1,
@@ -155,7 +155,9 @@ def test_the_rules_on_the_first_samples() -> None:
 
 
 def test_fewer_samples_find_less() -> None:
-    one, two = ({row.rule: row for row in rows_of_curve([tried()], size, 0, examples=False)} for size in (1, 2))
+    one, two = (
+        {row.rule: row for row in rows_of_curve([tried()], size, 0, lambda: None, examples=False)} for size in (1, 2)
+    )
     assert one["selected"].draws == 10
     assert one["oracle"].right == one["selected"].right == one["single"].right < two["oracle"].right
 

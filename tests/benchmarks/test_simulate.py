@@ -210,6 +210,7 @@ def test_the_command_prints_a_table_and_goes_on_from_its_file(
         (["--map", "--budget", "5", "--budget", "6"], "one budget"),
         (["--strategies", "magic"], "no strategy"),
         (["--dataset", "nowhere"], "no data set"),
+        (["--dataset", "mbpp", "mbpp.jsonl"], "unexpected argument mbpp.jsonl"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_do(options: list[str], words: str) -> None:

@@ -1,0 +1,121 @@
+"""`bench select` as a command: refusals, the self-check, and that no number is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leafwise.benchmarks import select_bench
+from leafwise.benchmarks.problems import read_problem_set
+from leafwise.benchmarks.select_bench import chosen_set
+from leafwise.runtime import paths
+from leafwise.runtime.cli import main
+
+PROMPT = 'def double(n):\n    """Twice."""\n'
+PROBLEM = {
+    "task_id": "Tiny/2",
+    "prompt": PROMPT,
+    "entry_point": "double",
+    "canonical_solution": "    return 2 * n\n",
+    "test": "def check(candidate):\n    assert candidate(3) == 6\n",
+}
+RECORDED = {"task_id": "Tiny/2", "prompt": PROMPT, "solutions": ["    return 2 * n\n", "    return n * n\n", "nothing"]}
+
+
+def written(path: Path, **fields: Any) -> Path:
+    path.write_text(json.dumps(fields) + "\n")
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a data set and recorded samples."""
+    monkeypatch.chdir(tmp_path)
+    written(Path("tiny.jsonl"), **PROBLEM)
+    written(Path("r.jsonl"), **RECORDED)
+    return tmp_path
+
+
+def select(*arguments: str) -> int:
+    return main(["bench", "select", "r.jsonl", "--dataset", "tiny.jsonl", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--json", "."], "is a directory"),
+        (["--json", "/proc/a.json"], "cannot write"),
+        (["--keep", "-"], "needs a file"),
+        (["--json", "tiny.jsonl"], "is what is read"),
+        (["--json", "a", "--keep", "a"], "same file"),
+        (["m.jsonl"], "unexpected argument m.jsonl"),
+        (["--dataset", "mbpp"], "--dataset mbpp:FILE"),
+        (["tiny.jsonl", "--dataset", "mbpp"], "--dataset mbpp:r.jsonl tiny.jsonl"),
+    ],
+)
+def test_bad_use_is_refused_and_changes_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    assert select(*arguments) == 2
+    assert said in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+@pytest.mark.sandbox
+def test_nothing_is_scored_where_the_reference_fails(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(here / "tiny.jsonl", **{**PROBLEM, "canonical_solution": "    return n\n"})
+    assert select("--json", "out.json") == 2
+    output = capsys.readouterr()
+    assert "nothing is scored: 1 reference solutions fail here: Tiny/2" in output.err
+    assert output.out == ""
+    assert not Path("out.json").exists()
+
+
+@pytest.mark.sandbox
+@pytest.mark.usefixtures("here")
+def test_numbers_are_told_where_the_file_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(paths, "write_whole", full)
+    assert select("--json", "out.json") == 2
+    output = capsys.readouterr()
+    assert "1 of 3 solutions have no code" in output.out
+    assert "a right one among them  " in output.out
+    assert "cannot write out.json: No space left" in output.err
+    assert "--keep" in output.err
+
+
+@pytest.mark.sandbox
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(("keep", "said"), [([], "--keep FILE"), (["--keep", "k.jsonl"], "so far is in k.jsonl")])
+def test_ctrl_c_says_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], keep: list[str], said: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(select_bench, "judge_candidates", interrupted)
+        assert select(*keep) == 130
+    assert f"interrupted; {'what was run ' if keep else 'nothing is kept: '}{said}" in capsys.readouterr().err
+    assert select("--no-examples", "--json", "-") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["without_code"], report["solutions"], report["fewer_samples"]) == (1, 3, 1)
+
+
+def test_a_self_check_of_some_problems_is_not_remembered_of_all() -> None:
+    from leafwise.benchmarks.recorded import Recorded
+
+    whole = read_problem_set("humaneval")
+    recorded = [Recorded(task_id=problem.id, prompt="x", solutions=("x",)) for problem in whole.problems]
+    assert chosen_set(whole, recorded) == whole
+    some = chosen_set(whole, recorded[:2])
+    assert some.problems == whole.problems[:2]
+    assert some.sha256 not in (whole.sha256, chosen_set(whole, recorded[:3]).sha256)
