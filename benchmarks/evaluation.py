@@ -6,6 +6,7 @@ but the samples.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -27,6 +28,30 @@ Judge = Callable[[Sequence[Answer]], Iterator[Judgement]]
 """Gives the judgements of answers, in any order."""
 
 
+def plan_run(directory: Path, manifest: Manifest, *, resume: bool) -> Manifest:
+    """What a run is going to be, with what its directory holds already; makes and changes nothing.
+
+    Args:
+        directory: of the run; it may not be there yet.
+        manifest: what is asked.
+        resume: go on with what the directory holds.
+
+    Raises:
+        BenchmarkError: the directory holds a run and `resume` is not set, or a different run, or can't be made.
+    """
+    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise BenchmarkError(f"cannot make {directory}: {nearest} is no directory", "choose another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise BenchmarkError(f"cannot write in {nearest}", "choose another place")
+    path = directory / MANIFEST
+    if not path.exists():
+        return manifest
+    if not resume:
+        raise BenchmarkError(f"{directory} holds a run already", "add --resume to go on with it, or choose another")
+    return merged(read_manifest(path), manifest)
+
+
 class Evaluation:
     """A run's directory, held by one process; also a context manager.
 
@@ -41,20 +66,17 @@ class Evaluation:
 
     def __init__(self, directory: Path, manifest: Manifest, *, resume: bool) -> None:
         self.directory = directory
+        self.manifest = plan_run(directory, manifest, resume=resume)
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BenchmarkError(f"cannot make {directory}: {error.strerror}", "choose another place") from error
-        path = directory / MANIFEST
-        if path.exists() and not resume:
-            raise BenchmarkError(f"{directory} holds a run already", "add --resume to go on with it, or choose another")
-        self.manifest = merged(read_manifest(path), manifest) if path.exists() else manifest
         with ExitStack() as stack:
             self._samples = stack.enter_context(Journal(directory / SAMPLES, Sample))
             self._verdicts = stack.enter_context(Journal(directory / VERDICTS, Judgement))
             self.samples = {sample.key: sample for sample in self._samples.found}
             self._refuse_strangers()
-            write_manifest(path, self.manifest)
+            write_manifest(directory / MANIFEST, self.manifest)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:

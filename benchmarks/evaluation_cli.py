@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,23 +130,25 @@ class _Where:
 
 
 def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, resume: bool) -> Summary:
-    """The whole run; whatever ends it, the answers and verdicts so far are kept."""
+    """The whole run; whatever ends it, the answers and verdicts so far are kept.
+
+    Nothing is made before the self-check has passed: one that is refused leaves no run behind that a mended data set
+    would differ from.
+    """
     from rich.console import Console
 
-    from leafwise.benchmarks.evaluation import Evaluation
+    from leafwise.benchmarks.evaluation import Evaluation, plan_run
     from leafwise.benchmarks.evaluation_run import generate_answers, missing_error, progress_of
     from leafwise.benchmarks.evaluation_view import open_run_view
     from leafwise.benchmarks.reports import report_run
-    from leafwise.benchmarks.self_check import check_environment
-    from leafwise.runtime.sandbox import open_sandbox
 
     console = Console(stderr=True)
+    planned = plan_run(out, manifest, resume=resume)
+    console.print("checking that the data set's own answers pass here, and wrong ones do not", highlight=False)
+    _check(problems, planned.tasks, where.level)
     with Evaluation(out, manifest, resume=resume) as run:
         progress = progress_of(run)
         with open_run_view(console, progress.values()) as view:
-            view.say("checking that the data set's own answers pass here, and wrong ones do not")
-            with open_sandbox(where.level) as sandbox:
-                check_environment(problems, sandbox)
             view.say("generating")
             try:
                 errors = generate_answers(run, problems, where.open_executor, view, progress)
@@ -161,6 +163,15 @@ def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, 
     if errors:
         raise missing_error(errors, out)
     return summary
+
+
+def _check(problems: ProblemSet, tasks: Sequence[str], level: SandboxLevel | None) -> None:
+    from leafwise.benchmarks.self_check import check_environment
+    from leafwise.runtime.progress_cli import stage
+    from leafwise.runtime.sandbox import open_sandbox
+
+    with open_sandbox(level) as sandbox, stage("self-check") as advance:
+        check_environment(problems, sandbox, tasks, advance)
 
 
 def _tell(summary: Summary, out: Path, *, as_json: bool) -> None:

@@ -32,11 +32,14 @@ def choose_tasks(problems: ProblemSet, chosen: str = "", limit: int | None = Non
         limit: only the first so many of these.
 
     Raises:
-        UsageError: there is no such task.
+        UsageError: there is no such task, or none is named.
     """
     ids = [problem.id for problem in problems.problems]
-    wanted: set[str] = set() if chosen else set(ids)
-    for part in filter(None, (part.strip() for part in chosen.split(","))):
+    parts = [part.strip() for part in chosen.split(",") if part.strip()]
+    if chosen and not parts:
+        raise UsageError(f"{chosen!r} names no task", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")
+    wanted: set[str] = set() if parts else set(ids)
+    for part in parts:
         found = {task for task in ids if _means(part, task)}
         if not found:
             raise UsageError(f"no task {part}", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")

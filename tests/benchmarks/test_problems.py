@@ -31,6 +31,8 @@ MBPP: dict[str, Any] = {
     "test_list": ["assert add(2, 3) == 5", "assert add(40, 2) == 42, 'canary_second'", "assert add(0, 0) == 0"],
     "challenge_test_list": ["assert add('canary_', 'challenge') == ''"],
 }
+DEEP = f"x = {'-' * 100_000}1\n"
+"""The parser has no memory for it."""
 
 
 def without(line: dict[str, Any], field: str) -> dict[str, Any]:
@@ -88,6 +90,18 @@ BAD_OWN: list[tuple[Any, str]] = [
     (['"x"'], "line 1: text, not an object"),
     ([""], "is empty"),
     ([" \n\n"], "is empty"),
+    (["\ufeff"], "is empty"),
+    (["\ufeff\r\n"], "is empty"),
+    (["[]"], "is empty"),
+    (["[3]"], "item 1: a number, not an object"),
+    (["[]", OWN], "line 1: a list, not an object"),
+    (["[" * 100_000], "line 1: not JSON that can be read"),
+    (["["], "line 1: not JSON"),
+    (["[", json.dumps(OWN) + ",", "{]"], "line 3: not JSON"),
+    ([[OWN, {**OWN, "task_id": 3}]], "item 2: 'task_id' is a number, not text"),
+    *[([{**OWN, field: "\ud800"}], f"line 1: '{field}' has half a character") for field in OWN],
+    ([{**OWN, "test": DEEP}], "line 1: 'test' is no Python: nested too deeply"),
+    ([{**OWN, "canonical_solution": DEEP}], "line 1: the prompt with 'canonical_solution' is no Python: nested too"),
 ]
 
 
@@ -149,6 +163,30 @@ def test_both_forms_of_mbpp(tmp_path: Path) -> None:
     assert "\r" not in one.reference
 
 
+@pytest.mark.parametrize("indent", [None, 2], ids=["minified", "pretty"])
+def test_sanitized_mbpp_is_one_array(tmp_path: Path, indent: int | None) -> None:
+    lines = [MBPP, {**without(MBPP, "text"), "task_id": 8, "prompt": "Add two numbers."}]
+    assert read(tmp_path, "mbpp", json.dumps(lines, indent=indent)) == read(tmp_path, "mbpp", *lines)
+
+
+def test_what_is_null_is_absent_and_numbers_may_be_texts(tmp_path: Path) -> None:
+    nothing = {"text": None, "prompt": MBPP["text"], "test_imports": None, "test_setup_code": None}
+    assert read(tmp_path, "mbpp", {**MBPP, **nothing, "task_id": "7"}) == read(tmp_path, "mbpp", MBPP)
+
+
+@pytest.mark.parametrize("code", ["add = lambda x, y: x + y", "add: object = lambda x, y: x + y"])
+def test_a_reference_may_be_a_lambda(tmp_path: Path, code: str) -> None:
+    (found,) = read(tmp_path, "mbpp", {**MBPP, "code": code})
+    assert found.entry_point == "add"
+
+
+def test_asserts_may_reach_the_function_by_a_helper_of_the_setup(tmp_path: Path) -> None:
+    setup = "def helper(x):\n    return add(x, 1)"
+    (found,) = read(tmp_path, "mbpp", {**MBPP, "test_setup_code": setup, "test_list": ["assert helper(1) == 2"]})
+    assert found.entry_point == "add"
+    assert task_of(found).entry_point == "add"
+
+
 def test_the_asserts_say_which_function_is_meant(tmp_path: Path) -> None:
     code = "class Node:\n    pass\ndef helper(x):\n    return x\ndef wanted(x):\n    return helper(x)\n"
     (found,) = read(tmp_path, "mbpp", {**MBPP, "code": code, "test_list": ["assert sorted(wanted([2, 1])) == [1, 2]"]})
@@ -175,7 +213,16 @@ def test_asserts_may_name_modules_that_the_reference_imports(
 
 BAD_MBPP: list[tuple[Any, str]] = [
     *[([without(MBPP, field)], f"line 1: no '{field}'") for field in ("task_id", "text", "code", "test_list")],
-    ([{**MBPP, "task_id": "7"}], "line 1: 'task_id' is text, not an integer"),
+    ([{**MBPP, "task_id": "seven"}], "line 1: 'task_id' is text, not an integer"),
+    ([{**MBPP, "task_id": "9" * 5000}], "line 1: 'task_id' is text, not an integer"),
+    ([{**MBPP, "task_id": None}], "line 1: no 'task_id'"),
+    ([{**MBPP, "text": None}], "line 1: 'text' is null, not text"),
+    ([{**MBPP, "text": "\ud800"}], "line 1: 'text' has half a character"),
+    ([{**MBPP, "code": MBPP["code"] + "\ud800"}], "line 1: 'code' has half a character"),
+    ([{**MBPP, "test_list": ["assert '\ud800'"]}], "line 1: 'test_list' has half a character"),
+    ([{**MBPP, "code": f"{MBPP['code']}\n{DEEP}"}], "line 1: code or tests are no Python: nested too deeply"),
+    ([{**MBPP, "test_list": [f"{MBPP['test_list'][0]}\n{DEEP}"]}], "line 1: code or tests are no Python: nested too"),
+    ([{**MBPP, "test_setup_code": DEEP}], "line 1: code or tests are no Python: nested too deeply"),
     ([{**MBPP, "task_id": True}], "line 1: 'task_id' is true or false, not an integer"),
     ([{**MBPP, "test_list": []}], "line 1: 'test_list' is not a list of texts"),
     ([{**MBPP, "test_list": [1]}], "line 1: 'test_list' is not a list of texts"),
@@ -184,8 +231,12 @@ BAD_MBPP: list[tuple[Any, str]] = [
     ([{**MBPP, "test_setup_code": "x ="}], "line 1: code or tests are no Python"),
     ([{**MBPP, "code": "def add(:"}], "line 1: code or tests are no Python"),
     ([{**MBPP, "test_list": ["assert add("]}], "line 1: code or tests are no Python"),
-    ([{**MBPP, "code": "def f(): pass"}], "line 1: the asserts call no function that 'code' defines"),
+    ([{**MBPP, "code": "def f(): pass"}], "line 1: neither asserts nor setup call a function that 'code' defines"),
+    ([{**MBPP, "code": "add = 3"}], "line 1: neither asserts nor setup call a function that 'code' defines"),
     ([MBPP, MBPP], "line 2: task_id 7 is there a second time"),
+    ([MBPP, {**MBPP, "task_id": "7"}], "line 2: task_id 7 is there a second time"),
+    ([[MBPP, MBPP]], "item 2: task_id 7 is there a second time"),
+    ([{"task_id": "Mbpp/2", "canonical_solution": "", "assertion": ""}], "has EvalPlus's form (MbppPlus)"),
     ([MBPP, "x"], "line 2: not JSON"),
 ]
 

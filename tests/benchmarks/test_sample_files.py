@@ -55,6 +55,26 @@ def test_samples_without_numbers_are_counted_around_those_that_have_one(tmp_path
     ]
 
 
+@pytest.mark.parametrize("given", [2, "2", "Mbpp/2"])
+def test_a_problem_of_mbpp_may_be_named_by_its_number(tmp_path: Path, given: object) -> None:
+    mbpp = [FIRST.model_copy(update={"id": task_id}) for task_id in ("Mbpp/2", "Mbpp/22")]
+    (found,) = read_samples(write(tmp_path / "s.jsonl", {**GOOD, "task_id": given}), mbpp)
+    assert found.task_id == "Mbpp/2"
+
+
+def test_a_number_that_mbpp_does_not_have_is_no_task(tmp_path: Path) -> None:
+    mbpp = [FIRST.model_copy(update={"id": "Mbpp/2"})]
+    with pytest.raises(BenchmarkError, match="line 1: there is no task Mbpp/3 in the data set") as caught:
+        read_samples(write(tmp_path / "s.jsonl", {**GOOD, "task_id": 3}), mbpp)
+    assert "has the task Mbpp/2" in (caught.value.hint or "")
+
+
+def test_an_id_that_the_data_set_has_is_meant_literally(tmp_path: Path) -> None:
+    both = [FIRST.model_copy(update={"id": task_id}) for task_id in ("Mbpp/2", "2")]
+    (found,) = read_samples(write(tmp_path / "s.jsonl", {**GOOD, "task_id": "2"}), both)
+    assert found.task_id == "2"
+
+
 def test_gzip_is_read(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl.gz"
     path.write_bytes(gzip.compress(json.dumps(GOOD).encode()))
@@ -93,10 +113,10 @@ def test_all_bad_lines_are_named_together(tmp_path: Path) -> None:
         read(tmp_path, "{", GOOD, {"task_id": FIRST.id}, {"task_id": "Else/1", "solution": ""})
     for number in (1, 3, 4):
         assert f"line {number}: " in caught.value.message
-    assert "--dataset" in (caught.value.hint or "")
+    assert "--dataset names has the tasks HumanEval/0 to HumanEval/1" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n"])
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
 def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_bytes(content)

@@ -53,7 +53,10 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 def test_checks_may_be_missing(tmp_path: Path) -> None:
     bare = {"task_id": "Tiny/2", "prompt": PROMPT, "solutions": ["    pass\n"]}
-    assert read_recorded(written(tmp_path / "r.jsonl", bare), [PROBLEM])[0].checks == ()
+    (found,) = read_recorded(written(tmp_path / "r.jsonl", bare), [PROBLEM])
+    assert (found.check_prompt, found.checks) == ("", ())
+    null = {**bare, "check_prompt": None, "checks": None}
+    assert read_recorded(written(tmp_path / "r.jsonl", null), [PROBLEM]) == [found]
 
 
 FAULTS = {
@@ -62,9 +65,10 @@ FAULTS = {
     "empty": (line(solutions=[]), "'solutions' is empty"),
     "text for a list": (line(solutions="x"), "'solutions' is text, not a list"),
     "numbers": (line(solutions=["x", 1]), "'solutions' holds a number, not only texts"),
-    "null checks": (line(checks=None), "'checks' is null, not a list"),
+    "no list of checks": (line(checks="x"), "'checks' is text, not a list"),
+    "check prompt": (line(check_prompt=1), "'check_prompt' is a number, not text"),
     "no prompt": (line(prompt=" "), "'prompt' is empty"),
-    "surrogate": (line(solutions=["\ud800"]), "half a surrogate pair"),
+    "surrogate": (line(solutions=["\ud800"]), "half a character"),
     "not an object": ([1], "a list, not an object"),
 }
 

@@ -25,7 +25,7 @@ from leafwise.benchmarks.simulate import (
 )
 from leafwise.benchmarks.simulate_map import PS, QS, grid_of, write_map
 from leafwise.benchmarks.simulate_mistakes import mistakes
-from leafwise.benchmarks.simulate_reference import SimulatedTask
+from leafwise.benchmarks.simulate_reference import SimulatedTask, read_reference
 from leafwise.benchmarks.simulate_results import groups_of, rows_of
 from leafwise.benchmarks.simulate_sandbox import RememberingSandbox
 from leafwise.benchmarks.simulate_tasks import prepare_tasks
@@ -49,6 +49,12 @@ def tasks(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> tuple[S
     assert prepare_tasks(small_problems(), sandbox, store) == found  # from the store
     assert len(list(store.iterdir())) == 2
     return found
+
+
+@pytest.mark.parametrize("code", ["largest = max", "largest = lambda xs: max(xs)", "def helper(x):\n    return x"])
+def test_a_reference_without_the_function_is_refused(code: str) -> None:
+    with pytest.raises(BenchmarkError, match="Small/0 has no `def largest`"):
+        read_reference(small_problems()[0].model_copy(update={"reference": code}))
 
 
 @pytest.mark.sandbox
