@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.errors import UsageError
-from leafwise.runtime.progress_cli import counter
+from leafwise.runtime.progress_cli import counter, stage
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import ProblemSet
@@ -89,14 +90,15 @@ def scoring_level(name: str) -> SandboxLevel | None:
     return level
 
 
-def self_check(problems: ProblemSet, sandbox: Sandbox) -> None:
+def self_check(problems: ProblemSet, sandbox: Sandbox, tasks: Collection[str] | None = None) -> None:
     """Refuse to score where the judge cannot be believed, and show how far that is.
 
     What HumanEval+'s references give is computed before, one task after the other: the first time it takes long.
 
     Args:
-        problems: what is going to be scored.
+        problems: the data set.
         sandbox: what is going to judge.
+        tasks: ids of the problems that are going to be scored; all by default.
 
     Raises:
         BenchmarkError: a reference fails, or a bad program passes.
@@ -105,11 +107,12 @@ def self_check(problems: ProblemSet, sandbox: Sandbox) -> None:
     from leafwise.benchmarks.problems_plus import with_expected
     from leafwise.benchmarks.self_check import check_environment
 
-    to_record = [problem for problem in problems.problems if any(suite.recorder for suite in problem.suites)]
+    chosen = [problem for problem in problems.problems if tasks is None or problem.id in tasks]
+    to_record = [problem for problem in chosen if any(suite.recorder for suite in problem.suites)]
     if to_record:
         with counter("running HumanEval+'s references", len(to_record)) as advance:
             for problem in to_record:
                 with_expected(problem, sandbox)
                 advance()
-    with counter("self-check", 1):  # it says nothing itself, and takes a minute with HumanEval+
-        check_environment(problems, sandbox)
+    with stage("self-check") as tell:
+        check_environment(problems, sandbox, tasks, tell)

@@ -166,12 +166,11 @@ def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, 
 
 
 def _check(problems: ProblemSet, tasks: Sequence[str], level: SandboxLevel | None) -> None:
-    from leafwise.benchmarks.self_check import check_environment
-    from leafwise.runtime.progress_cli import stage
+    from leafwise.benchmarks.data_sets_cli import self_check
     from leafwise.runtime.sandbox import open_sandbox
 
-    with open_sandbox(level) as sandbox, stage("self-check") as advance:
-        check_environment(problems, sandbox, tasks, advance)
+    with open_sandbox(level) as sandbox:
+        self_check(problems, sandbox, tasks)
 
 
 def _tell(summary: Summary, out: Path, *, as_json: bool) -> None:

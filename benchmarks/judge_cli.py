@@ -108,7 +108,7 @@ def _judge(
     from leafwise.benchmarks.sample_scores import JudgedFile, score_samples, totals
 
     times = [time.perf_counter()]
-    self_check(problems, sandbox)
+    self_check(problems, sandbox, {answer.task_id for answer in answers})
     times.append(time.perf_counter())
     with _opened(out) as journal:  # not before: a self-check that refuses leaves no file behind
         valid = valid_verdicts(problems, answers, journal.found if journal else (), sandbox.level)

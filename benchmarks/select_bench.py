@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
@@ -67,15 +66,6 @@ class SelectReport(Contract):
     """The numbers: of the first samples."""
     curve: tuple[Row, ...]
     """The numbers of the curve."""
-
-
-def chosen_set(problems: ProblemSet, recorded: Sequence[Recorded]) -> ProblemSet:
-    """The problems that something was recorded for, as a data set of its own: what the self-check has to try."""
-    wanted = {one.task_id for one in recorded}
-    found = tuple(problem for problem in problems.problems if problem.id in wanted)
-    # that some of them passed the self-check must not be remembered of all
-    name = hashlib.sha256("\n".join([problems.sha256, *(problem.id for problem in found)]).encode()).hexdigest()
-    return problems.model_copy(update={"problems": found, "sha256": name}) if found != problems.problems else problems
 
 
 def read_pools(

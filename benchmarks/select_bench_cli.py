@@ -80,7 +80,6 @@ def _measure(
 ) -> SelectReport:
     """Everything between the command line and the tables, with bars for what takes long."""
     from leafwise.benchmarks.select_bench import (
-        chosen_set,
         modules_of,
         read_pools,
         report_of,
@@ -97,7 +96,7 @@ def _measure(
         _outcomes(where.keep) as outcomes,
         open_sandbox(scoring_level(where.level), workers=at_once) as sandbox,
     ):
-        self_check(chosen_set(problems, chosen), sandbox)
+        self_check(problems, sandbox, {one.task_id for one in chosen})
         with counter("reading", len(chosen)) as advance:
             pools = read_pools(problems, chosen, options, advance)
         with counter("making inputs", len(pools)) as advance:

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from leafwise.benchmarks import select_bench
-from leafwise.benchmarks.problems import read_problem_set
-from leafwise.benchmarks.select_bench import chosen_set
 from leafwise.runtime import paths
 from leafwise.runtime.cli import main
 
@@ -108,14 +106,3 @@ def test_ctrl_c_says_what_is_kept(
     assert select("--no-examples", "--json", "-") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["without_code"], report["solutions"], report["fewer_samples"]) == (1, 3, 1)
-
-
-def test_a_self_check_of_some_problems_is_not_remembered_of_all() -> None:
-    from leafwise.benchmarks.recorded import Recorded
-
-    whole = read_problem_set("humaneval")
-    recorded = [Recorded(task_id=problem.id, prompt="x", solutions=("x",)) for problem in whole.problems]
-    assert chosen_set(whole, recorded) == whole
-    some = chosen_set(whole, recorded[:2])
-    assert some.problems == whole.problems[:2]
-    assert some.sha256 not in (whole.sha256, chosen_set(whole, recorded[:3]).sha256)
