@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 from importlib import resources
@@ -21,6 +22,7 @@ from leafwise.agents import read_inputs
 from leafwise.agents.contracts import Task
 from leafwise.agents.examples import find_examples
 from leafwise.agents.reading import read_task
+from leafwise.agents.tests_file import check_of_assert
 from leafwise.benchmarks.contracts import Problem, ProblemSet
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.humaneval import humaneval_lines, judge_version
@@ -29,6 +31,7 @@ from leafwise.benchmarks.problems_humaneval import FORM, humaneval_problem
 from leafwise.benchmarks.problems_mbpp import read_mbpp
 from leafwise.benchmarks.problems_plus import attach_plus
 from leafwise.runtime.sandbox_contracts import Check
+from leafwise.runtime.syntax import parse
 
 Half = Literal["even", "odd"]
 """Even tasks are there to tune on, odd ones to report."""
@@ -91,10 +94,19 @@ def half_of(task_id: str) -> Half:
 
 
 def _with_value(check: Check) -> Check:
-    """An assert of the form `f(x) == y` as a call with its value: then a failure shows what came out instead."""
+    """An assert of the form `f(x) == y` as a call with its value: then a failure shows what came out instead.
+
+    As it is written where that can be read, and else as it is parsed: brackets, messages and long values do not matter.
+    """
     found = find_examples(check.code.removeprefix("assert"))
     whole = [e for e in found if e.expected and _squeezed(f"assert{e.code}=={e.expected}") == _squeezed(check.code)]
-    return whole[0] if whole else check
+    if whole:
+        return whole[0]
+    try:
+        (statement,) = parse(check.code).body
+        return check_of_assert(statement) if isinstance(statement, ast.Assert) else check
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return check
 
 
 def _squeezed(code: str) -> str:

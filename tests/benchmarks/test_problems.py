@@ -148,6 +148,23 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
 # --- MBPP ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("shown", "code", "expected"),
+    [
+        ("assert add(2, 3) == 5", "add(2, 3)", "5"),
+        ("assert (add(2, 3)) == 5", "add(2, 3)", "5"),
+        ("assert add(2, 3) == 5, 'two and three'", "add(2, 3)", "5"),
+        ("assert set([add(2, 3)]) == set([5])", "set([add(2, 3)])", "set([5])"),
+        (f"assert add('{'x' * 3000}', 'y') == '{'x' * 3000}y'", f"add('{'x' * 3000}', 'y')", f"'{'x' * 3000}y'"),
+        ("assert not add(0, 0)", "assert not add(0, 0)", None),
+    ],
+)
+def test_what_an_assert_shows_is_observed(tmp_path: Path, shown: str, code: str, expected: str | None) -> None:
+    (problem,) = read(tmp_path, "mbpp", {**MBPP, "test_list": [shown, *MBPP["test_list"]]})
+    (example,) = task_of(problem).examples
+    assert (example.code, example.expected) == (code, expected)
+
+
 def test_both_forms_of_mbpp(tmp_path: Path) -> None:
     sanitized = {
         **{key: MBPP[key] for key in ("code", "test_list")},
