@@ -34,7 +34,7 @@ _GOES_ON = re.compile(
     r"|\.[a-z_]|\[|[ \t]*&[ \t]*[-~\d'\"(\[{]"
     r"|[ \t]*\|(?![^\n]*\|[ \t]*(?:\n|\Z))[ \t]*[-~\d'\"(\[{]"  # a bar at the line's end as well: a row of a table
     r"|[ \t]+(?:not[ \t]+)?in[ \t]+['\"(\[{]|[ \t]+if\b[^\n]*\belse\b"
-    r"|,[ \t]*(?:[-+]?\.?\d|(?:None|True|False)\b)"
+    r"|,[ \t]*(?:[-+]?\.?\d|[\[{]|(?:None|True|False)\b)"
 )
 # after a text: Python joins it with a text that follows
 _JOINED = re.compile(r"[ \t]+[bBrRfFuU]{0,2}['\"]")
