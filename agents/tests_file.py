@@ -1,4 +1,4 @@
-"""Reading a tests file given by the user: its checks, each on its own, and the code they need first."""
+"""Reading a tests file given by the user: its checks, in the order of the file, and the code they need first."""
 
 from __future__ import annotations
 
