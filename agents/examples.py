@@ -7,12 +7,12 @@ import builtins
 import doctest
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import literal, parse
 
-_CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
+_CALL = re.compile(r"(?<![\w.])([^\W\d]\w*)\(")
 _CONNECTOR = re.compile(
     r"`?\s*(?:==>|==|-+>|=>|→|➞|➔|=|#\s*(?:=>|->|→|==|returns?:?)?|[,;.]?\s*(?:output|result)\s*:|(?P<words>"
     r"(?:(?:should|must|will|would) )?(?:returns?|equals?|gives?|yields?|produces?|outputs?|evaluates? to"
@@ -22,20 +22,31 @@ _CONNECTOR = re.compile(
 )
 _JSON = ("true", "false")
 _OPENING = ("[", "(", "{")
+_QUOTES = ('"""', "'''")
 _SCALAR = re.compile(
     r"[-+]?(?:0[xX][\da-fA-F]+|0[bB][01]+|\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)(?!\w)"
     r"|(?:None|[Tt]rue|[Ff]alse)\b|set\(\)"
     r"""|[bBrRuU]{0,2}(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")(?!['"\w])"""
 )
-# after a value: it is only the beginning of a formula, of "1,000" or of "5-digit"
-_GOES_ON = re.compile(r"`?[ \t]*(?:[*/%^+<>]|!?[ \t]*=|-[ \t]*[\d(])|[.,]\d|\.\.|-\w|[ \t]+or\b")
+# after a value: it is only the beginning of a formula, of "1,000", of "5-digit", or of several values ("3, 1")
+_GOES_ON = re.compile(
+    r"`?[ \t]*(?:[*/%^+<>@]|!?[ \t]*=|-[ \t]*[\d(])|[.,]\d|\.\.|-\w|[ \t]+or\b"
+    r"|\.[a-z_]|\[|[ \t]*&[ \t]*[-~\d'\"(\[{]"
+    r"|[ \t]*\|(?![^\n]*\|[ \t]*(?:\n|\Z))[ \t]*[-~\d'\"(\[{]"  # a bar at the line's end as well: a row of a table
+    r"|[ \t]+(?:not[ \t]+)?in[ \t]+['\"(\[{]|[ \t]+if\b[^\n]*\belse\b"
+    r"|,[ \t]*(?:[-+]?\.?\d|[\[{]|(?:None|True|False)\b)"
+)
+# after a text: Python joins it with a text that follows
+_JOINED = re.compile(r"[ \t]+[bBrRfFuU]{0,2}['\"]")
+# after a value in prose: "returns 'a', 'b'"; in code it is the message of an assert
+_LISTED = re.compile(r",[ \t]*['\"(\[{]")
 # after a number in prose: "is 3 times as large", "returns 2 values"
 _COUNTED = re.compile(
-    r"[ \t]+(?!(?:and|but|because|since|while|whereas|as|for|if|when|where|so|then|not|with|which|in)\b|\w+\()[A-Za-z]"
+    r"[ \t]+(?!(?:and|but|because|since|while|whereas|as|for|if|when|where|so|then|not|with|which|in)\b|\w+\()[^\W\d_]"
 )
-# before a call: its definition, or a formula that it is part of
-_BEFORE_NO_CALL = re.compile(r"(?:\bdef|\w[ \t]*[+*/%])\s*$")
-_RAISES = re.compile(r"`?\s*(?:should |must |will )?raises?\s+(?:an?\s+)?`?([A-Za-z_]\w*)`?")
+# before a call: its definition, a formula that it is part of, or a word that makes something else of its value
+_BEFORE_NO_CALL = re.compile(r"(?:\b(?:def|not|await)|[\w)\]][ \t]*[+*/%])\s*$")
+_RAISES = re.compile(r"`?\s*(?:should |must |will )?raises?\s+(?:an?\s+)?`?([^\W\d]\w*)`?")
 _LONGEST_VALUE = 2000
 _MOST_BRACKETS = 100
 NO_CODE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
@@ -60,7 +71,7 @@ def find_examples(text: str) -> list[Check]:
         position = match.end()
         call = balanced_call(rest, match.start())
         line = rest[rest.rfind("\n", 0, match.start()) + 1 : match.start()]
-        if call is None or _BEFORE_NO_CALL.search(line) or not _stands_alone(call):
+        if call is None or _BEFORE_NO_CALL.search(line) or not stands_alone(call):
             continue
         if example := _example_after(call, rest[match.start() + len(call) :]):
             found.append(example)
@@ -70,7 +81,7 @@ def find_examples(text: str) -> list[Check]:
 
 def _example_after(call: str, rest: str) -> Check | None:
     if raises := _RAISES.match(rest):
-        return Check(code=call, raises=raises[1]) if _is_exception(raises[1]) else None
+        return Check(code=call, raises=raises[1]) if is_exception(raises[1]) else None
     connector = _CONNECTOR.match(rest)
     if connector is None or call.startswith("print("):
         return None
@@ -78,8 +89,9 @@ def _example_after(call: str, rest: str) -> Check | None:
     value = leading_value(rest)
     if value is None:
         return None
-    counted = connector["words"] and not value.startswith(_OPENING)
-    if counted and _COUNTED.match(rest[len(value) :]):
+    after = rest[len(value) :]
+    counted = not value.startswith(_OPENING) and _COUNTED.match(after)
+    if connector["words"] and (counted or _LISTED.match(after)):
         return None
     return Check(code=call, expected=as_python(value))
 
@@ -87,7 +99,9 @@ def _example_after(call: str, rest: str) -> Check | None:
 def leading_value(text: str) -> str | None:
     """The literal that a text begins with, as it stands there; None if there is none, or it is part of a formula."""
     value = _leading_literal(text)
-    return None if value is None or _GOES_ON.match(text[len(value) :]) else value
+    if value is None or _GOES_ON.match(text[len(value) :]):
+        return None
+    return None if value[-1] in "'\"" and _JOINED.match(text[len(value) :]) else value
 
 
 def as_python(value: str) -> str:
@@ -95,7 +109,8 @@ def as_python(value: str) -> str:
     return value.title() if value in _JSON else value
 
 
-def _is_exception(name: str) -> bool:
+def is_exception(name: str) -> bool:
+    """Whether a name is a builtin exception's."""
     kind = getattr(builtins, name, None)
     return isinstance(kind, type) and issubclass(kind, BaseException)
 
@@ -120,32 +135,70 @@ def _find_doctests(text: str) -> tuple[list[Check], str]:
 
 
 def _check_of_doctest(example: doctest.Example) -> Check | None:
-    source, want = example.source.strip(), example.want.strip()
-    if not _is_expression(source) or not _stands_alone(source):
+    source, want = example.source.strip(), wanted(example).strip()
+    if not _is_expression(source) or not stands_alone(source):
         return None
     if example.exc_msg:
-        return Check(code=source, raises=example.exc_msg.split(":")[0].strip().split(".")[-1])
+        return Check(code=source, raises=raised(example))
     match parse(source, mode="eval").body:
         case ast.Call(func=ast.Name(id="print"), args=[ast.expr() as printed], keywords=[]) if want:
-            return Check(code=f"str({ast.unparse(printed)})", expected=repr(want))
-        case ast.Compare(left=ast.Call() as call, ops=[ast.Eq()], comparators=[value]) if not _is_literal(want):
+            return Check(code=f"str({ast.unparse(printed)})", expected=repr(wanted(example)))
+        case ast.Compare(left=ast.Call() as call, ops=[ast.Eq()], comparators=[value]) if not is_literal(want):
             expected = ast.unparse(value)  # no doctest, but clear
-            return Check(code=ast.unparse(call), expected=expected) if _is_literal(expected) else None
-    if not _is_literal(want):
+            return Check(code=ast.unparse(call), expected=expected) if is_literal(expected) else None
+    literal = literal_wanted(example)
+    return Check(code=source, expected=literal) if literal else None
+
+
+def literal_wanted(example: doctest.Example) -> str:
+    """The literal that a doctest line wants to see; empty if it wants none."""
+    want = wanted(example).strip()
+    if not is_literal(want):
         want = want.split("\n", 1)[0].strip()  # prose may follow without an empty line
-    return Check(code=source, expected=want) if _is_literal(want) else None
+    return want if is_literal(want) else ""
 
 
-def _stands_alone(code: str) -> bool:
-    """Whether an expression calls a function to be written and needs no variable that the text only talks about."""
-    names = [node for node in ast.walk(parse(code, mode="eval")) if isinstance(node, ast.Name | ast.arg)]
-    called = set(called_names(code))
-    bound = called | {n.arg if isinstance(n, ast.arg) else n.id for n in names if not _is_read(n)}
-    return bool(called) and all(n.id in bound or hasattr(builtins, n.id) for n in names if isinstance(n, ast.Name))
+def wanted(example: doctest.Example) -> str:
+    """What a doctest line wants to see; empty if that is nothing, or cannot be compared: `...` stands for anything."""
+    if doctest.ELLIPSIS in example.options and "..." in example.want:
+        return ""
+    lines = example.want.split("\n")
+    # of a docstring's end directly below, too, the doctest parser thinks that it is wanted
+    return "\n".join(itertools.takewhile(lambda line: not line.strip().startswith(_QUOTES), lines)).rstrip()
 
 
-def _is_read(node: ast.Name | ast.arg) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+def raised(example: doctest.Example) -> str:
+    """The exception that a doctest line wants, without its module; empty if it wants none."""
+    return (example.exc_msg or "").split(":")[0].strip().split(".")[-1]
+
+
+def stands_alone(code: str, known: Collection[str] = ()) -> bool:
+    """Whether code calls what is to be written, and needs no variable that the text only talks about.
+
+    Args:
+        code: an expression or statements that parse.
+        known: names that are there without being made.
+    """
+    nodes = [*ast.walk(parse(code))]
+    made = {name for node in nodes for name in _made(node)}
+    called = set(called_names(code)) - made
+    if not called or any(isinstance(node, ast.Await) for node in nodes):
+        return False
+    read = {node.id for node in nodes if isinstance(node, ast.Name)} - made - called - set(known)
+    return all(hasattr(builtins, name) for name in read)
+
+
+def _made(node: ast.AST) -> list[str]:
+    """Names that a node gives something to."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
+            return [name]
+        case ast.ClassDef(name=name):
+            return [name]
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return [(alias.asname or alias.name).split(".")[0] for alias in aliases]
+        case _:
+            return []
 
 
 def balanced_call(text: str, start: int) -> str | None:
@@ -157,8 +210,8 @@ def _leading_literal(text: str) -> str | None:
     """The Python literal that the text begins with; only a value in brackets may go over several lines."""
     text = text[:_LONGEST_VALUE]
     if match := _SCALAR.match(text):
-        return match[0] if match[0] in _JSON or _is_literal(match[0]) else None
-    return _up_to("[)\\]}]", text, _is_literal) if text.startswith(_OPENING) else None
+        return match[0] if match[0] in _JSON or is_literal(match[0]) else None
+    return _up_to("[)\\]}]", text, is_literal) if text.startswith(_OPENING) else None
 
 
 def _up_to(closing: str, text: str, accept: Callable[[str], bool]) -> str | None:
@@ -172,12 +225,17 @@ def _may_close(text: str) -> bool:
     return "'" in text or '"' in text or sum(map(text.count, "([{")) == sum(map(text.count, ")]}"))
 
 
-def _is_literal(text: str) -> bool:
+def is_literal(text: str) -> bool:
+    """Whether a text is a value that Python can tell without running anything; `...` is none."""
     try:
         literal(text)
     except ValueError:
         return False
-    return True
+    return "..." not in text or not any(_is_dots(node) for node in ast.walk(parse(text.strip(), mode="eval")))
+
+
+def _is_dots(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is Ellipsis
 
 
 def _is_expression(code: str) -> bool:

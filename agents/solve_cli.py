@@ -236,7 +236,7 @@ def read_statement(task: str | None, file: Path | None) -> str:
         if task is not None and " " not in task and task != "-" and Path(task).is_file():
             raise UsageError(f"{task} is a file, not a task", f"leafwise solve --file {task}")
         if file is not None:
-            return file.read_text(encoding="utf-8")
-        return sys.stdin.buffer.read().decode("utf-8") if task == "-" else str(task)
+            return file.read_text(encoding="utf-8-sig")
+        return sys.stdin.buffer.read().decode("utf-8-sig") if task == "-" else str(task)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the task: {error}", "give a text file in UTF-8") from error

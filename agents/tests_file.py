@@ -1,17 +1,21 @@
-"""Reading a tests file given by the user: its checks, each on its own, and the code they need first."""
+"""Reading a tests file given by the user: its checks, in the order of the file, and the code they need first."""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from leafwise.agents.errors import TaskError
+from leafwise.agents.tests_in_order import asserts, checks_in_order, constants, may_come_first
+from leafwise.agents.tests_in_order import check_of_assert as check_of_assert  # one assert's reading is for others too
+from leafwise.agents.tests_of_classes import checks_of_class, is_skipped, refuse_what_cannot_run
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
 
 _PACKAGES = frozenset(("pytest", "hypothesis", "numpy", "pandas", "scipy", "sympy", "nose", "parameterized", "mock"))
+_HOOKS = ("setUpModule", "setup_module", "setup_function")
 
 
 def read_tests_file(
@@ -19,9 +23,9 @@ def read_tests_file(
 ) -> tuple[str, tuple[Check, ...]]:
     """Setup code and checks of a tests file.
 
-    Understood: top-level `assert`s, `test_*` functions, `unittest.TestCase` methods, and HumanEval's
-    `check(candidate)`. Everything else at top level (imports, helpers, constants) is setup. The sandbox has the
-    standard library and what is allowed.
+    Understood: top-level `assert`s, `test_*` functions, `unittest.TestCase` methods, pytest's `Test*` classes, and
+    HumanEval's `check(candidate)`. Imports, helpers, and all else at top level before the first assert are setup; what
+    stands between asserts belongs to the check behind it. The sandbox has the standard library and what is allowed.
 
     Args:
         path: the file.
@@ -29,7 +33,7 @@ def read_tests_file(
         allow_imports: packages that the sandbox will have.
 
     Raises:
-        TaskError: the file is missing, is not Python, or holds no check.
+        TaskError: the file is missing, is not Python, holds no check, or one that cannot be run.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -48,17 +52,22 @@ def read_tests(
         line = getattr(error, "lineno", None)
         where = f", line {line}" if line else ""
         raise TaskError(f"the tests file {name} has a syntax error{where}", "run it with python to see it") from error
-    setup: list[ast.stmt] = []
-    checks: list[Check] = []
+    setup, rest, tests = list[ast.stmt](), list[ast.stmt](), list[Check]()
+    classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+    fixed = constants(module)
     for statement in module.body:
         if (changed := _import_of_answer(statement, name, allow_imports)) is not None:
             setup.append(changed)
             continue
-        found = _checks_of(statement, entry_point)
-        checks += found
-        if not isinstance(statement, ast.Assert) and not _runs_tests(statement):
+        tests += _tests_of(statement, entry_point, classes)
+        if _runs_tests(statement):
+            continue
+        if statement in fixed or (not rest and not asserts(statement)) or may_come_first(statement, setup, rest):
             setup.append(statement)
-    checks = list(dict.fromkeys(checks))
+        else:
+            rest.append(statement)
+    # as in Python, where a module is executed before any of its test functions is called
+    checks = list(dict.fromkeys([*checks_in_order(rest, setup), *tests]))
     if not checks:
         raise TaskError(
             f"no check found in the tests file {name}", "write asserts, test_* functions or unittest.TestCase methods"
@@ -73,18 +82,20 @@ def _import_of_answer(statement: ast.stmt, name: str, allowed: Sequence[str]) ->
     user's own name for it; the sandbox calls it `solution`.
 
     Raises:
-        TaskError: it is a well-known package that the sandbox does not have.
+        TaskError: it is a well-known package that the sandbox does not have, or the answer as part of a package.
     """
     match statement:
         case ast.Import(names=names):
             modules = [alias.name for alias in names]
-            aliases = [_as_solution(alias, allowed) for alias in names]
-            changed: ast.stmt = ast.Import(names=aliases)
-        case ast.ImportFrom(module=str(module), names=names):
-            modules = [module]
-            changed = (
-                statement if _is_known(module, allowed) else ast.ImportFrom(module="solution", names=names, level=0)
-            )
+            _refuse_packages(names, name, allowed)
+            changed: ast.stmt = ast.Import(names=[_as_solution(alias, allowed) for alias in names])
+        case ast.ImportFrom(module=str(module), names=names, level=level):
+            modules = [] if level else [module]
+            is_known = not level and _is_known(module, allowed)
+            changed = statement if is_known else ast.ImportFrom(module="solution", names=names, level=0)
+        case ast.ImportFrom(names=names):  # from . import answer
+            modules = []
+            changed = ast.Import(names=[ast.alias(name="solution", asname=a.asname or a.name) for a in names])
         case _:
             return None
     if foreign := [top for m in modules if (top := m.split(".")[0]) in _PACKAGES and top not in allowed]:
@@ -93,6 +104,21 @@ def _import_of_answer(statement: ast.stmt, name: str, allowed: Sequence[str]) ->
             f"use asserts and the standard library only, or give --allow-import {foreign[0]}",
         )
     return changed
+
+
+def _refuse_packages(names: Sequence[ast.alias], name: str, allowed: Sequence[str]) -> None:
+    """`import shop.prices` makes the name `shop`, and the answer is one module.
+
+    Raises:
+        TaskError: the answer is imported in this form.
+    """
+    for alias in names:
+        top = alias.name.split(".")[0]
+        if "." in alias.name and not alias.asname and top not in _PACKAGES and not _is_known(top, allowed):
+            raise TaskError(
+                f"the tests file {name} imports the answer as {alias.name}, and the answer is one module",
+                f"write it as: from {alias.name} import ..., or: import {alias.name} as {alias.name.split('.')[-1]}",
+            )
 
 
 def _is_known(module: str, allowed: Sequence[str]) -> bool:
@@ -104,57 +130,28 @@ def _as_solution(alias: ast.alias, allowed: Sequence[str]) -> ast.alias:
     return alias if _is_known(alias.name, allowed) else ast.alias(name="solution", asname=alias.asname or alias.name)
 
 
-def _checks_of(statement: ast.stmt, entry_point: str | None) -> list[Check]:
-    match statement:
-        case ast.Assert():
-            return [check_of_assert(statement)]
-        case ast.FunctionDef(name="check") if entry_point and len(statement.args.args) == 1:
-            return [Check(code=f"check({entry_point})")]
-        case ast.FunctionDef() | ast.AsyncFunctionDef() if statement.name.startswith("test"):
-            _refuse_what_cannot_run(statement, takes=0)
-            return [Check(code=f"{statement.name}()")] if not _is_skipped(statement) else []
-        case ast.Expr(value=ast.Call(func=ast.Name(id=name)) as call) if _is_test(name):
-            return [Check(code=ast.unparse(call))]
-        case ast.ClassDef() if (form := _form_of_class(statement)) and not _is_skipped(statement):
-            kinds = ast.FunctionDef | ast.AsyncFunctionDef
-            methods = [m for m in statement.body if isinstance(m, kinds) and m.name.startswith("test")]
-            for method in methods:
-                _refuse_what_cannot_run(method, takes=1)
-            return [Check(code=form.format(statement.name, m.name)) for m in methods if not _is_skipped(m)]
-        case _:
-            return []
-
-
-def _form_of_class(statement: ast.ClassDef) -> str:
-    """How one test method of a class is run; empty if the class is no test."""
-    if any(ast.unparse(base).endswith("TestCase") for base in statement.bases):
-        return "{0}('{1}').debug()"
-    return "{0}().{1}()" if statement.name.startswith("Test") else ""
-
-
-def _refuse_what_cannot_run(test: ast.FunctionDef | ast.AsyncFunctionDef, takes: int) -> None:
-    """Leaving a test out without a word would make a wrong answer pass.
+def _tests_of(statement: ast.stmt, entry_point: str | None, classes: Mapping[str, ast.ClassDef]) -> list[Check]:
+    """The checks of a definition, or of a call that runs tests.
 
     Raises:
-        TaskError: the test is asynchronous or wants arguments (pytest's fixtures and parameters are not there).
+        TaskError: a test, or what sets it up, cannot be run.
     """
-    wanted = len(test.args.posonlyargs) + len(test.args.args) + len(test.args.kwonlyargs)
-    if isinstance(test, ast.AsyncFunctionDef) or wanted > takes:
-        why = "it is asynchronous" if isinstance(test, ast.AsyncFunctionDef) else "it takes arguments"
-        raise TaskError(f"the test {test.name} cannot be run: {why}", "write it as a plain function without arguments")
-
-
-def _is_skipped(test: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    return any("skip" in ast.unparse(decorator).lower() for decorator in test.decorator_list)
-
-
-def check_of_assert(statement: ast.Assert) -> Check:
-    """A check of an `assert`; of `call == value` with its expected value, so that the observed one can be told."""
-    match statement.test:
-        case ast.Compare(left=ast.Call() as call, ops=[ast.Eq()], comparators=[expected]):
-            return Check(code=ast.unparse(call), expected=ast.unparse(expected))
+    match statement:
+        case ast.FunctionDef(name="check") if entry_point and len(statement.args.args) == 1:
+            return [Check(code=f"check({entry_point})")]
+        case ast.FunctionDef() | ast.AsyncFunctionDef() if statement.name in _HOOKS:
+            raise TaskError(
+                f"{statement.name}, which sets up tests, cannot be run", "call it in the tests that need it"
+            )
+        case ast.FunctionDef() | ast.AsyncFunctionDef() if statement.name.startswith("test"):
+            refuse_what_cannot_run(statement, takes=0)
+            return [Check(code=f"{statement.name}()")] if not is_skipped(statement) else []
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name)) as call) if _is_test(name):
+            return [Check(code=ast.unparse(call))]
+        case ast.ClassDef():
+            return checks_of_class(statement, classes)
         case _:
-            return Check(code=ast.unparse(statement))
+            return []
 
 
 def _runs_tests(statement: ast.stmt) -> bool:

@@ -116,6 +116,7 @@ def test_unreadable_files_are_the_users_error(tmp_path: Path) -> None:
         ("def test_a(tmp_path): assert f(1) == 1", "test_a cannot be run: it takes arguments"),
         ("async def test_a(): assert f(1) == 1", "test_a cannot be run: it is asynchronous"),
         ("class TestF:\n    def test_a(self, x): ...", "test_a cannot be run: it takes arguments"),
+        ("def setup_module(): ...", "setup_module, which sets up tests, cannot be run"),
         ("import pytest\ndef test_a(): ...", "imports pytest, which the sandbox does not have"),
     ],
 )
@@ -136,10 +137,21 @@ def test_plain_classes_are_run_and_skipped_tests_are_not() -> None:
         ("import answer", "import solution as answer"),
         ("import math, answer as a", "import math, solution as a"),
         ("from collections import Counter", "from collections import Counter"),
+        ("import my.answer as a", "import solution as a"),
+        ("from my.answer import f", "from solution import f"),
+        ("from .answer import f", "from solution import f"),
+        ("from . import answer", "import solution as answer"),
+        ("import os.path", "import os.path"),
     ],
 )
 def test_the_users_name_of_the_answer_is_the_sandboxs_solution(text: str, setup: str) -> None:
     assert read_tests(f"{text}\nassert f(1) == 1\n")[0] == setup
+
+
+def test_the_answer_is_no_part_of_a_package() -> None:
+    with pytest.raises(TaskError, match=r"imports the answer as my\.sol") as error:
+        read_tests("import my.sol\nassert my.sol.f(1) == 1\n")
+    assert error.value.hint == "write it as: from my.sol import ..., or: import my.sol as sol"
 
 
 def test_an_allowed_package_may_be_imported() -> None:
