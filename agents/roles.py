@@ -18,7 +18,7 @@ from leafwise.agents.prompt_text import failure_text, shown_examples, task_text
 from leafwise.agents.role_settings import Role
 from leafwise.agents.settings import Part
 from leafwise.agents.team import Team
-from leafwise.agents.tests_file import check_of_assert
+from leafwise.agents.tests_in_order import check_of_assert
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.sandbox_contracts import Check

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from leafwise.agents.errors import TaskError
 from leafwise.agents.tests_in_order import asserts, checks_in_order, constants, may_come_first
-from leafwise.agents.tests_in_order import check_of_assert as check_of_assert  # one assert's reading is for others too
 from leafwise.agents.tests_of_classes import checks_of_class, is_skipped, refuse_what_cannot_run
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse

@@ -22,7 +22,7 @@ from leafwise.agents import read_inputs
 from leafwise.agents.contracts import Task
 from leafwise.agents.examples import find_examples
 from leafwise.agents.reading import read_task
-from leafwise.agents.tests_file import check_of_assert
+from leafwise.agents.tests_in_order import check_of_assert
 from leafwise.benchmarks.contracts import Problem, ProblemSet
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.humaneval import humaneval_lines, judge_version

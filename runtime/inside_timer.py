@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+_LEAST = 0.004
+"""What each call has at least, after others took too long: a clock tick."""
 _AGAIN = 0.05
 """Seconds until it is raised once more, in a candidate that swallowed it."""
 
@@ -20,7 +22,11 @@ class OutOfTimeError(BaseException):
 
 
 class CallTimer:
-    """Calls functions within a limit of processor time."""
+    """Calls functions within a limit of processor time.
+
+    Each call that takes too long halves the time of the next ones, so that a program which hangs on everything does not
+    take the limit as often as it is called.
+    """
 
     def __init__(self) -> None:
         self._seconds: float | None = None
@@ -45,10 +51,13 @@ class CallTimer:
         signal.setitimer(signal.ITIMER_PROF, self._seconds, _AGAIN)
         try:
             return function(*args, **kwargs)
+        except OutOfTimeError:
+            self._seconds = max(_LEAST, self._seconds / 2)
+            raise
         finally:
             self._running = False  # first: a signal that is under way must not raise outside of the call
             signal.setitimer(signal.ITIMER_PROF, 0)
 
     def _expire(self, number: int, frame: FrameType | None) -> None:
         if self._running:
-            raise OutOfTimeError(f"more than {self._seconds} s of processor time")
+            raise OutOfTimeError(f"more than {self._seconds:g} s of processor time")

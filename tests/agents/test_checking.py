@@ -34,6 +34,13 @@ def test_a_hang_on_one_input_hides_no_other(sandbox: Sandbox, hang: str, seen: s
     assert evidence.behaviour == ("returns 2", seen, "returns 3", "returns -1")
 
 
+def test_what_hangs_on_everything_has_soon_had_its_time(sandbox: Sandbox) -> None:
+    inputs = tuple(f"same({n})" for n in range(2, 66))
+    evidence = examine(SAME.format(LOOP).replace("n == 7", "n != 1"), SPEC, sandbox, inputs=inputs)
+    assert evidence.passes
+    assert set(evidence.behaviour) == {"raises TimeoutError"}, "not one was left untried within three seconds"
+
+
 def test_a_hang_on_a_generated_check_fails_that_one(sandbox: Sandbox) -> None:
     checks = [Check(code=f"same({n})", expected=str(n)) for n in (6, 7, 8)]
     evidence = examine(SAME.format(LOOP), SPEC, sandbox, checks=checks, inputs=("same(9)",))
