@@ -34,6 +34,7 @@ from leafwise.agents.state import State, Update, initial_state, situation
 from leafwise.agents.steps import STEPS
 from leafwise.agents.team import Team
 from leafwise.runtime import contracts as runtime_contracts
+from leafwise.runtime import sandbox_contracts
 
 _THREAD = "run"
 _CONCURRENT_STEPS = 16
@@ -221,7 +222,7 @@ def open_checkpoints(path: Path | None) -> Iterator[SqliteSaver]:
     # from blobs in the file only our own contracts may be made into objects
     allowed = [
         (module.__name__, name)
-        for module in (agents_contracts, runtime_contracts)
+        for module in (agents_contracts, runtime_contracts, sandbox_contracts)
         for name, kind in vars(module).items()
         if isinstance(kind, type) and (issubclass(kind, BaseModel) or kind.__module__ == module.__name__)
     ]

@@ -11,7 +11,6 @@ from pathlib import Path
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.errors import ModelNotFoundError
 from leafwise.runtime.gguf_walk import open_gguf
-from leafwise.runtime.paths import expanded
 
 
 class ModelEntry(Contract):
@@ -162,7 +161,7 @@ def _as_path(text: str) -> Path:
         raise ModelNotFoundError("the name of the model is empty", "`leafwise models list` names the models")
     path = Path(text)
     try:
-        path = expanded(path)
+        path = path.expanduser()
         if path.exists():
             return path.absolute()
     except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links; no such user; a null byte

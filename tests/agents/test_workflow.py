@@ -9,11 +9,13 @@ import pytest
 from team_script import TASK, judge_by, role_of, scripted_team
 
 from leafwise.agents import Answer, AnswerStatus, Event, EventKind, RunInterrupted, Settings, asolve, solve, start
+from leafwise.agents.contracts import Candidate, Evidence, Failure, Node, NodeState, Spec, Spent
 from leafwise.agents.settings import Part
 from leafwise.agents.team import Team
+from leafwise.agents.workflow import open_checkpoints
 from leafwise.runtime.contracts import Request
 from leafwise.runtime.errors import SandboxBrokenError, ScriptExhaustedError
-from leafwise.runtime.sandbox_contracts import CheckResult, Program, SandboxLevel, Status, Verdict
+from leafwise.runtime.sandbox_contracts import Check, CheckResult, Program, SandboxLevel, Status, Verdict
 from leafwise.runtime.sandbox_scripted import ScriptedSandbox
 
 GOOD = "\n    return sum(x * x for x in xs)\n"
@@ -39,6 +41,21 @@ def run(replies: dict[str, Any], sandbox: ScriptedSandbox, **settings: Any) -> R
     started = start(TASK, model=engine, sandbox=sandbox, settings=Settings(**settings))
     events = list(started)
     return started.result(), events, engine.requests
+
+
+def test_a_resumed_run_finds_its_state_as_it_was() -> None:
+    check = Check(code="f(1)", expected="1", cpu_seconds=0.25)
+    spec = Spec(statement="One.", entry_point="f", examples=(check,))
+    evidence = Evidence(loads=True, level=SandboxLevel.FULL, failure=Failure(code="f(1)", expected="1", observed="2"))
+    state = {
+        "nodes": {"root": Node(id="root", spec=spec, depth=0, state=NodeState.SPLIT)},
+        "checks": {"root": (check,)},
+        "candidates": [Candidate(node="root", origin="draft", source="x = 1", rule="fence", evidence=evidence)],
+        "spent": Spent(calls=1),
+    }
+    with open_checkpoints(None) as saver:
+        found = saver.serde.loads_typed(saver.serde.dumps_typed(state))
+    assert found == state
 
 
 def test_drafts_that_pass_and_agree_end_the_task() -> None:
