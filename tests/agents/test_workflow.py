@@ -49,7 +49,7 @@ def test_a_resumed_run_finds_its_state_as_it_was() -> None:
     evidence = Evidence(loads=True, level=SandboxLevel.FULL, failure=Failure(code="f(1)", expected="1", observed="2"))
     state = {
         "nodes": {"root": Node(id="root", spec=spec, depth=0, state=NodeState.SPLIT)},
-        "checks": {"root": (check,)},
+        "checks": {"root": [check]},  # a tuple comes back as a list
         "candidates": [Candidate(node="root", origin="draft", source="x = 1", rule="fence", evidence=evidence)],
         "spent": Spent(calls=1),
     }
