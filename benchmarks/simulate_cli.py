@@ -162,7 +162,8 @@ def _tell(cell: Cell, arms: Sequence[str], study: Study, *, quiet: bool) -> None
     skill = cell.skill
     print(
         f"{LABEL}; p {skill.p:g}, q {skill.q:g}, d {skill.d:g}, concentration {skill.concentration:g}, "
-        f"budget {cell.budget:g} answers, {len(study.tasks)} tasks, {study.samples} answers each, seed {study.seed}"
+        f"budget {cell.budget:g} answers, {len(study.tasks)} tasks, {study.samples} answer{'s' * (study.samples > 1)}"
+        f" each, seed {study.seed}"
     )
     Console(width=None if sys.stdout.isatty() else 140).print(_table(cell, arms))
 

@@ -112,7 +112,8 @@ def write_map(cells: Sequence[Cell], arms: Sequence[str], study: Study, director
     first = cells[0]
     facts = (
         f"d {first.skill.d:g}, concentration {first.skill.concentration:g}, budget {first.budget:g} answers, "
-        f"{len(study.tasks)} tasks, {study.samples} answers per task and strategy, seed {study.seed}"
+        f"{len(study.tasks)} tasks, {study.samples} answer{'s' * (study.samples > 1)}"
+        f" per task and strategy, seed {study.seed}"
     )
     try:
         write_whole(directory / "map.svg", svg.encode() + b"\n")
