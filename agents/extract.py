@@ -34,9 +34,10 @@ class Extraction(Contract):
 def extract_code(answer: str, entry_point: str | None = None, prompt: str = "") -> Extraction:
     """Find the module in an answer.
 
-    The ladder: the first fenced block that parses and defines the entry point; all fenced blocks together; the whole
-    answer; a function's body that continues the prompt, or that stands behind the rest of the prompt's docstring; the
-    longest beginning of a block, or of the answer from its first code line on, that parses.
+    The ladder: the first fenced block that parses and defines the entry point, with the others if it reads what they
+    make; all fenced blocks together; the whole answer; a function's body that continues the prompt, or that stands
+    behind the rest of the prompt's docstring; the longest beginning of a block, or of the answer from its first code
+    line on, that parses.
 
     Args:
         answer: what the model wrote.
@@ -60,7 +61,7 @@ def _rungs(blocks: list[str], answer: str, entry_point: str | None, prompt: str)
         yield "fences", "\n\n".join(blocks)
     yield "bare", answer
     for text in [*blocks, answer] if prompt else ():
-        yield "body", whole_continuation(prompt, text)
+        yield "body", _whole_continuation(prompt, text)
         yield "body", _continued(prompt, text)
     if prompt and not blocks:
         yield "docstring", _continued(prompt, _after_docstring(answer))
@@ -71,7 +72,7 @@ def _rungs(blocks: list[str], answer: str, entry_point: str | None, prompt: str)
         yield "prefix", longest_parsable_prefix(text)
 
 
-def whole_continuation(prompt: str, text: str) -> str:
+def _whole_continuation(prompt: str, text: str) -> str:
     """The prompt with the text behind it as it is, if that parses: the function, and what it needs of what follows.
 
     Args:

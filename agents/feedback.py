@@ -35,7 +35,7 @@ def rewrite(
     failure = team.diagnose(before.source, spec, checks if by_checks else ()) or _written_down(spec, before)
     if failure is None:
         return []
-    words = roles.critique(team, place, spec, before.source, failure) if team.settings.has(Part.CRITIC) else ""
+    words = _words(team, place, spec, before, failure)
     return _again(team, place, spec, before, checks, failure, words)
 
 
@@ -45,8 +45,13 @@ def improve(team: Team, place: Place, spec: Spec, before: Candidate, checks: tup
     Returns:
         The new candidates; none without a critic, or if it has nothing to say.
     """
-    words = roles.critique(team, place, spec, before.source, None) if team.settings.has(Part.CRITIC) else ""
+    words = _words(team, place, spec, before, None)
     return _again(team, place, spec, before, checks, None, words) if words else []
+
+
+def _words(team: Team, place: Place, spec: Spec, before: Candidate, failure: Failure | None) -> str:
+    """What the critic says; nothing in a team without one."""
+    return roles.critique(team, place, spec, before.source, failure) if team.settings.has(Part.CRITIC) else ""
 
 
 def _written_down(spec: Spec, before: Candidate) -> Failure | None:

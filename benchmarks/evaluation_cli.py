@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level
+from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level, self_check
 from leafwise.runtime.engine_cli import Context, Deterministic, InProcess, KVTypeName, Threads, engine_options
 
 if TYPE_CHECKING:
@@ -166,7 +166,6 @@ def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, 
 
 
 def _check(problems: ProblemSet, tasks: Sequence[str], level: SandboxLevel | None) -> None:
-    from leafwise.benchmarks.data_sets_cli import self_check
     from leafwise.runtime.sandbox import open_sandbox
 
     with open_sandbox(level) as sandbox:
