@@ -15,7 +15,7 @@ from leafwise.runtime.contracts import Contract
 
 CURVE = (1, 2, 5, 10, 20, 50, 100)
 """Numbers of samples on the curve."""
-_DRAWS = {1: 10, 2: 10, 5: 10, 10: 10, 20: 5, 50: 3}
+_DRAWS = {1: 5, 2: 5, 5: 5, 10: 4, 20: 3, 50: 2}
 Rule = Literal["single", "first", "selected", "oracle"]
 Part = Literal["all", "even", "odd"]
 RULES: dict[Rule, str] = {
