@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from pydantic import ValidationError
 
-from leafwise.agents.contracts import Event, EventKind, Task
+from leafwise.agents.contracts import Answer, Event, EventKind, Task
 from leafwise.agents.errors import RunError
 from leafwise.agents.settings import Settings
 from leafwise.runtime.contracts import Contract
@@ -38,16 +40,47 @@ class RunRecord(Contract):
     """The memory file, absolute; empty without one."""
 
 
+RunState = Literal["passed", "failed", "unchecked", "unfinished", "unreadable"]
+
+
+class RunSummary(Contract):
+    """A stored run in a line."""
+
+    id: str
+    """The run's name."""
+    state: RunState
+    """How it ended, if it did; unreadable if another version of leafwise stored it."""
+    task: str
+    """The first line of what was asked for."""
+    worked_on: float
+    """When something was last written, in seconds since 1970."""
+    bytes: int
+    """Its size on disk."""
+
+
 class StoredRun:
     """The folder of one run.
 
     Args:
         folder: the folder; its name is the run's id.
-        record: what it was started with.
     """
 
-    def __init__(self, folder: Path, record: RunRecord) -> None:
-        self.folder, self.record = folder, record
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.id = folder, folder.name
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """What it was started with.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        try:
+            return RunRecord.model_validate_json((self.folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"run {self.id} cannot be read", "it was stored by another version; start it again"
+            ) from error
 
     @property
     def checkpoints(self) -> Path:
@@ -74,8 +107,45 @@ class StoredRun:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RunError(f"run {self.record.id} is being worked on by another process", "wait for it") from error
+                raise RunError(f"run {self.id} is being worked on by another process", "wait for it") from error
             yield
+
+    def events(self) -> Iterator[Event]:
+        """What the trace tells, in order; a line that was not written whole is left out."""
+        for line in self._trace_lines():
+            with suppress(ValidationError):
+                yield Event.model_validate_json(line)
+
+    def summary(self) -> RunSummary:
+        """The run in a line."""
+        stats = [stat for path in self.folder.iterdir() if (stat := _stat(path))]
+        answer = self.answer()
+        try:
+            task = self.record.task.statement.strip().partition("\n")[0]
+            state: RunState = answer.status.value if answer else "unfinished"
+        except RunError:
+            task, state = "", "unreadable"
+        return RunSummary(
+            id=self.id,
+            state=state,
+            task=task,
+            worked_on=max((stat.st_mtime for stat in stats), default=0.0),
+            bytes=sum(stat.st_size for stat in stats),
+        )
+
+    def answer(self) -> Answer | None:
+        """The answer that the trace tells of last; None before there is one."""
+        for line in reversed(self._trace_lines()):
+            with suppress(ValidationError, KeyError):
+                if f'"{EventKind.RUN_FINISHED}"' in line:  # parsing all would take long
+                    return Answer.model_validate(Event.model_validate_json(line).data["answer"])
+        return None
+
+    def _trace_lines(self) -> list[str]:
+        try:
+            return self.trace.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
 
     def discard(self) -> None:
         """Remove the folder."""
@@ -118,19 +188,42 @@ def create_run(task: Task, settings: Settings, model: str, memory: str = "", *, 
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise RunError(f"cannot store the run: {error}", "free some disk space, or set XDG_STATE_HOME") from error
-    return StoredRun(folder, record)
+    return StoredRun(folder)
+
+
+def stored_runs() -> list[StoredRun]:
+    """All runs there are, the oldest first.
+
+    Raises:
+        RunError: see `runs_folder`.
+    """
+    return [StoredRun(path.parent) for path in sorted(runs_folder().glob("*/run.json"))]
 
 
 def load_run(run_id: str) -> StoredRun:
-    """Find a stored run.
+    """Find a stored run and read what it was started with.
+
+    Args:
+        run_id: see `find_run`.
+
+    Raises:
+        RunError: see `find_run`, or its record is unreadable.
+    """
+    run = find_run(run_id)
+    _ = run.record
+    return run
+
+
+def find_run(run_id: str) -> StoredRun:
+    """Find a stored run, readable or not.
 
     Args:
         run_id: its id, a unique beginning of it, or `last`.
 
     Raises:
-        RunError: there is none, there are several, or its record is unreadable.
+        RunError: there is none, or there are several.
     """
-    ids = sorted(path.parent.name for path in runs_folder().glob("*/run.json"))
+    ids = [run.id for run in stored_runs()]
     found = (
         ids[-1:] if run_id == "last" else [i for i in ids if i == run_id] or [i for i in ids if i.startswith(run_id)]
     )
@@ -138,12 +231,15 @@ def load_run(run_id: str) -> StoredRun:
         known = f"the newest are {', '.join(ids[-3:])}" if ids else "no run is stored yet"
         problem = f"{len(found)} runs begin with {run_id!r}" if found else f"there is no run {run_id!r}"
         raise RunError(problem, known)
-    folder = runs_folder() / found[0]
+    return StoredRun(runs_folder() / found[0])
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Of a file that may be gone by now: SQLite's journals come and go."""
     try:
-        record = RunRecord.model_validate_json((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise RunError(f"run {found[0]} cannot be read", "it was stored by another version; start it again") from error
-    return StoredRun(folder, record)
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 class TraceWriter:
