@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from leafwise.agents import roles
 from leafwise.agents.contracts import Candidate, EventKind, Evidence, Origin, Spec
 from leafwise.agents.inputs import generate_inputs
 from leafwise.agents.place import Place
@@ -13,6 +12,7 @@ from leafwise.agents.policy import settles
 from leafwise.agents.selection import agreement, best
 from leafwise.agents.settings import Part, Settings
 from leafwise.agents.team import Team
+from leafwise.agents.written import Written
 from leafwise.runtime.sandbox_contracts import Check
 
 _AT_ONCE = 4
@@ -24,13 +24,26 @@ def examine_all(
     place: Place,
     spec: Spec,
     origin: Origin,
-    written: Sequence[roles.Written],
+    written: Sequence[Written],
     checks: tuple[Check, ...] = (),
     build: Callable[[str], str] = str,
+    *,
+    compare: bool = True,
 ) -> list[Candidate]:
-    """Run what a coder wrote; answers without usable code are dropped. Equal programs are run once."""
-    inputs = _inputs(spec, team.settings)
-    sources = [build(answer.extraction.code) if answer.extraction.code else "" for answer in written]
+    """Run what a coder wrote; answers without usable code are dropped. Equal programs are run once.
+
+    Args:
+        team: runs them.
+        place: the step.
+        spec: what they should do.
+        origin: the stage that they come from.
+        written: the answers.
+        checks: generated checks.
+        build: makes the module of an answer's code.
+        compare: whether they are run on generated inputs too, where the strategy compares.
+    """
+    inputs = _inputs(spec, team.settings, checks) if compare else ()
+    sources = [build(answer.code) if answer.code else "" for answer in written]
     unique = [source for source in dict.fromkeys(sources) if source]
 
     def run(source: str) -> Evidence | None:
@@ -46,7 +59,7 @@ def examine_all(
             origin=origin,
             source=source,
             answer=answer.answer,
-            rule=answer.extraction.rule,
+            rule=answer.rule,
             cut=answer.cut,
             logprob=answer.logprob,
             evidence=found,
@@ -56,11 +69,11 @@ def examine_all(
     ]
 
 
-def _inputs(spec: Spec, settings: Settings) -> tuple[str, ...]:
-    """Inputs to compare candidates on, for strategies that compare."""
+def _inputs(spec: Spec, settings: Settings, checks: Sequence[Check]) -> tuple[str, ...]:
+    """Inputs to compare candidates on, for strategies that compare: the checks' are among them."""
     if settings.strategy == "direct" or not _compares(settings):
         return ()
-    return generate_inputs(spec, settings.inputs, settings.seed)
+    return generate_inputs(spec, settings.inputs, settings.seed, [check.code for check in checks])
 
 
 def winner(candidates: Sequence[Candidate], settings: Settings) -> Candidate | None:
@@ -97,7 +110,7 @@ def wants_checks(spec: Spec, candidates: Sequence[Candidate], settings: Settings
     return len({c.evidence.behaviour for c in candidates if c.evidence.passes}) > 1
 
 
-def tell(team: Team, place: Place, written: Sequence[roles.Written], candidates: Sequence[Candidate]) -> None:
+def tell(team: Team, place: Place, written: Sequence[Written], candidates: Sequence[Candidate]) -> None:
     """Tell the listener of candidates, and of answers that held no usable code."""
     for candidate in candidates:
         team.emit(EventKind.CANDIDATE, place, candidate.evidence.detail, **candidate.model_dump(mode="json"))

@@ -110,8 +110,12 @@ def _beyond(
 
 _IN_SETUP = "in the setup: "  # how the sandbox marks an error of `Program.setup`
 UNTRIED = "untried"
-"""An entry of `Evidence.behaviour` that says nothing: the candidate used up its time before."""
+"""An entry of `Evidence.behaviour` that says nothing: the candidate used up its time before, or gave no plain data."""
 _MAY_DIFFER = re.compile(r"[{.]|True|False|set\(")
+_OPAQUE = ": not plain data>"
+"""Ends the text of a value such as a generator, of which nobody can tell what is in it."""
+_DIGITS = 12
+"""Significant digits of floats that are compared: sums in another order differ behind them."""
 _EXACT = 2.0**53
 """Whole numbers below are the same as integers and as floats."""
 _NO_ANSWER, _RAISES, _RETURNS = "no answer", "raises ", "returns "
@@ -122,6 +126,8 @@ def _behaviour(result: CheckResult | None, *, tried: bool) -> str:
         return _NO_ANSWER if tried else UNTRIED
     if result.error is not None:
         return _RAISES + result.error.split(":")[0]
+    if _OPAQUE in (result.observed or ""):
+        return UNTRIED
     return _RETURNS + _one_text(result.observed or "None")
 
 
@@ -141,6 +147,8 @@ def _canonical(value: object) -> str:
             return repr(int(value))
         case float() if value.is_integer() and abs(value) < _EXACT:
             return repr(int(value))
+        case float():
+            return f"{value:.{_DIGITS}g}"
         case list():
             return f"[{', '.join(map(_canonical, value))}]"
         case tuple():
@@ -151,6 +159,11 @@ def _canonical(value: object) -> str:
             return f"{{{', '.join(sorted(f'{_canonical(k)}: {_canonical(v)}' for k, v in value.items()))}}}"
         case _:
             return repr(value)
+
+
+def is_nothing(behaviour: str) -> bool:
+    """Whether an entry of `Evidence.behaviour` is the value of a function that returns nothing."""
+    return behaviour == f"{_RETURNS}None"
 
 
 def is_failure(behaviour: str) -> bool:

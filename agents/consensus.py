@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from leafwise.agents.checking import UNTRIED, is_failure
+from leafwise.agents.checking import UNTRIED, is_failure, is_nothing
 from leafwise.agents.contracts import Candidate, Evidence
 
 
 def cluster_sizes(candidates: Sequence[Candidate]) -> list[int]:
     """For each candidate, how many candidates behave like it, itself included.
 
-    Candidates that do not load, and candidates that fail on every input, have size 0: sharing a mistake such as a
-    missing helper is no agreement. Without generated inputs everything that loads would be one cluster, which
+    Candidates that do not load have size 0, and so have those that show nothing, on no example and on no input: sharing
+    a mistake such as a missing helper is no agreement. One that passes an example and fails on every generated input
+    may just be strict about them. Without generated inputs everything that loads would be one cluster, which
     says nothing: then only equal code counts as equal behaviour. The same code twice counts twice: the model meant it.
+    Where no example vouches for it, an answer that was cut says nothing: often its end is missing.
     """
     keys = [_behaviour(candidate) for candidate in candidates]
     counts = Counter(key for key in keys if key is not None)
@@ -64,13 +66,19 @@ def trusted_checks(candidates: Sequence[Candidate]) -> list[float]:
 
 def _behaviour(candidate: Candidate) -> tuple[str, ...] | None:
     evidence = candidate.evidence
-    if not evidence.loads or (evidence.behaviour and all(map(is_failure, evidence.behaviour))):
+    if not evidence.loads or (not evidence.examples_passed and (candidate.cut or _shows_nothing(evidence.behaviour))):
         return None
-    return evidence.behaviour or (candidate.source,)
+    tried = any(entry != UNTRIED for entry in evidence.behaviour)
+    return evidence.behaviour if tried else (candidate.source,)
+
+
+def _shows_nothing(behaviour: Sequence[str]) -> bool:
+    return bool(behaviour) and (all(map(is_failure, behaviour)) or all(map(is_nothing, behaviour)))
 
 
 def _peers(candidates: Sequence[Candidate]) -> list[Evidence]:
-    """The evidence of those that have a vote."""
+    """The evidence of those that have a vote; functions from a memory were not written for this task."""
+    candidates = [c for c in candidates if c.origin != "memory"] or candidates
     candidates = [c for c in candidates if not c.evidence.hard_coded] or candidates
     most = max((c.evidence.examples_passed for c in candidates if c.evidence.loads), default=0)
     peers = [c.evidence for c in candidates if _behaviour(c) is not None]

@@ -13,7 +13,7 @@ from leafwise.runtime.contracts import Contract
 from leafwise.runtime.sandbox_contracts import Check, SandboxLevel
 
 EndedBy = Literal["done", "tokens", "time"]
-Origin = Literal["draft", "leaf", "compose", "repair", "memory"]
+Origin = Literal["draft", "leaf", "compose", "recombine", "repair", "memory"]
 
 ROOT = "root"
 """The name of the problem tree's root; children are `root.1`, `root.2`, ..."""
@@ -85,6 +85,8 @@ class NodeState(StrEnum):
     """Has a winning candidate."""
     FAILED = "failed"
     """No candidate of any use; a parent has to do without it."""
+    DROPPED = "dropped"
+    """Its parent never calls it: it is not written."""
 
 
 class Node(Contract):

@@ -34,4 +34,10 @@ def is_hard_coded(source: str, entry_point: str | None) -> bool:
         for node in ast.walk(statement)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
+    read |= {
+        node.target.id
+        for statement in function.body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
+    }
     return bool(names) and not read & (names | _READS_ALL)

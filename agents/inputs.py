@@ -6,6 +6,7 @@ import ast
 import itertools
 import math
 import random
+import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -136,7 +137,18 @@ def _vary_text(value: str, rng: random.Random) -> str:
             *("", " ", letters[0], value + " " + letters[0]),
             *(value[::-1], value.upper(), value.title(), value + value, value[1:], value[:-1]),
             *(shuffled, shuffled[: rng.randint(0, len(shuffled))]),
+            *[_in_form(value, rng)] * 3,
         ]
+    )
+
+
+def _in_form(text: str, rng: random.Random) -> str:
+    """Another text of the same form, such as another date: some digits and letters are others of their kind."""
+    kinds = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
+    found = [next((kind for kind in kinds if letter in kind), letter) for letter in text]
+    return "".join(
+        rng.choice(kind) if rng.random() < (0.5 if kind in kinds[:1] else 0.2) else letter
+        for letter, kind in zip(text, found, strict=True)
     )
 
 

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, tell
 from leafwise.agents.context_ranking import scores
 from leafwise.agents.contracts import Answer, Candidate, EventKind, Evidence, Spec, Task
 from leafwise.agents.errors import MemoryFileError
-from leafwise.agents.extract import Extraction
 from leafwise.agents.given import imported_modules
 from leafwise.agents.memory import KnownFunction, Memory
 from leafwise.agents.place import Place
 from leafwise.agents.reading import signature_of
 from leafwise.agents.team import Team
+from leafwise.agents.written import Written
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
 
@@ -69,10 +68,7 @@ def remembered(team: Team, place: Place, spec: Spec, checks: tuple[Check, ...] =
         return []
     names = ", ".join(f"{function.name} ({function.id})" for function in tried)
     team.emit(EventKind.NOTE, place, f"memory: trying {names}", functions=[f.model_dump(mode="json") for f in tried])
-    written = [
-        roles.Written("", Extraction(code=sources[function.id], rule="memory"), cut=False, logprob=None)
-        for function in tried
-    ]
+    written = [Written(code=sources[function.id], rule="memory") for function in tried]
     candidates = examine_all(team, place, spec, "memory", written, checks)
     tell(team, place, written, candidates)
     return candidates

@@ -14,8 +14,12 @@ from enum import StrEnum
 
 from leafwise.agents.contracts import ROOT, Node, NodeState
 from leafwise.agents.settings import Part, Settings
-from leafwise.agents.value import value_of_draft, value_of_repair, value_of_split
+from leafwise.agents.value import value_of_draft, value_of_growth, value_of_repair, value_of_split
 
+_MOST_PLANS = 2
+"""Plans asked for at the root: of a useless one nothing but the plan was paid for."""
+_MOST_GROWTHS = 5
+"""Times that a tree's parent is composed: what so many versions did not bring, more will hardly bring."""
 _MOST_ROUNDS = 64
 """Rounds of drafts, whose end is the token budget: a model that says next to nothing never gets there."""
 
@@ -25,6 +29,7 @@ class Step(StrEnum):
 
     DRAFT = "draft"
     PLAN = "plan"
+    OUTLINE = "outline"
     LEAF = "leaf"
     COMPOSE = "compose"
     REPAIR = "repair"
@@ -49,8 +54,14 @@ class Situation:
     """The problem tree."""
     planned: frozenset[str]
     """Nodes whose plan was asked for."""
-    composed: frozenset[str]
-    """Nodes that were composed."""
+    latest: Mapping[str, Step]
+    """Of the nodes that were split: which of plan, outline and compose was done last."""
+    plans: int
+    """How often the root's plan was asked for."""
+    growths: int
+    """How often the root was composed."""
+    unsure: frozenset[str]
+    """Leaves whose candidates behave differently, or of which none loads."""
     rounds: int
     """Rounds of drafts done."""
     drafts: int
@@ -121,11 +132,14 @@ def _guide(now: Situation) -> tuple[Action, ...]:
     if is_settled(now):
         return (Action(Step.SELECT),)
     chances = {
-        Step.PLAN: value_of_split(now.settings, now.answers_left) if _is_stuck(now) and _is_splittable(now) else 0.0,
+        Step.PLAN: _value_of_plan(now),
+        Step.OUTLINE: _value_of_growth(now),
         Step.REPAIR: _chance_of_repair(now),
         Step.DRAFT: value_of_draft(now.settings, now.drafts, now.passing) if now.rounds < _MOST_ROUNDS else 0.0,
     }
     step = max(chances, key=lambda s: chances[s])
+    if step is Step.OUTLINE and chances[step] > 0:
+        return _grow_more(now)
     return (Action(step if chances[step] > 0 else Step.SELECT),)
 
 
@@ -136,7 +150,30 @@ def _is_stuck(now: Situation) -> bool:
 
 def _is_splittable(now: Situation) -> bool:
     named = now.nodes[ROOT].spec.entry_point is not None
-    return named and ROOT not in now.planned and now.settings.has(Part.DECOMPOSE)
+    bare = not now.nodes[ROOT].children and now.plans < _MOST_PLANS
+    return named and bare and now.settings.has(Part.DECOMPOSE)
+
+
+def _value_of_plan(now: Situation) -> float:
+    return value_of_split(now.settings, now.plans, now.answers_left) if _is_stuck(now) and _is_splittable(now) else 0.0
+
+
+def _value_of_growth(now: Situation) -> float:
+    """Of a tree that stands and fails; without examples nothing says that it does."""
+    children = now.nodes[ROOT].children
+    if not children or not now.has_examples or now.best_passes or now.growths >= _MOST_GROWTHS:
+        return 0.0
+    return value_of_growth(now.settings, len(_unsure(now)) / len(children), now.growths, now.answers_left)
+
+
+def _grow_more(now: Situation) -> tuple[Action, ...]:
+    """More versions of the root, and of those of its leaves that are unsure; of all, where none is."""
+    return (Action(Step.OUTLINE), *(Action(Step.LEAF, name) for name in _unsure(now)))
+
+
+def _unsure(now: Situation) -> list[str]:
+    leaves = [name for name in now.nodes[ROOT].children if not now.nodes[name].children]
+    return [name for name in leaves if name in now.unsure] or leaves
 
 
 def _chance_of_repair(now: Situation) -> float:
@@ -153,10 +190,12 @@ def _chance_of_repair(now: Situation) -> float:
 
 def _grow(now: Situation) -> tuple[Action, ...]:
     """Steps that build the tree and bring it upward; none once the root is composed, or cannot be split."""
-    if now.nodes[ROOT].spec.entry_point is None or ROOT in now.composed:
+    if now.nodes[ROOT].spec.entry_point is None or now.latest.get(ROOT) is Step.COMPOSE:
         return ()
     if ROOT not in now.planned:
         return (Action(Step.PLAN),)
+    if now.settings.strategy == "guided" and (bare := _without_outline(now)):
+        return tuple(Action(Step.OUTLINE, n.id) for n in bare)
     opened = [n for n in now.nodes.values() if n.state is NodeState.OPEN and n.id != ROOT]
     if now.settings.strategy == "paper" and (deep := [n for n in opened if _may_split(n, now)]):
         return (Action(Step.PLAN, deep[0].id),)
@@ -165,8 +204,13 @@ def _grow(now: Situation) -> tuple[Action, ...]:
     # one at a time: concurrent plans would not know each other's names
     if hard := [n for n in now.nodes.values() if n.state is NodeState.FAILED and _may_split(n, now)]:
         return (Action(Step.PLAN, hard[0].id),)
-    ready = [n for n in now.nodes.values() if n.state is NodeState.SPLIT and _children_done(n, now)]
-    return tuple(Action(Step.COMPOSE, n.id) for n in ready if n.id not in now.composed)
+    waiting = [n for n in now.nodes.values() if n.children and now.latest.get(n.id) is not Step.COMPOSE]
+    return tuple(Action(Step.COMPOSE, n.id) for n in waiting if _children_done(n, now))
+
+
+def _without_outline(now: Situation) -> list[Node]:
+    """Nodes whose plan is there and nothing that is made of it."""
+    return [n for n in now.nodes.values() if n.children and now.latest.get(n.id) is Step.PLAN]
 
 
 def _may_split(node: Node, now: Situation) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from leafwise.agents.context import without_copies
 from leafwise.agents.contracts import Failure, Plan, Spec
 from leafwise.agents.drafting import Batch
-from leafwise.agents.extract import Extraction, extract_code
+from leafwise.agents.extract import extract_code
 from leafwise.agents.given import continuable, type_imports, with_given
 from leafwise.agents.inputs import literal_arguments
 from leafwise.agents.place import Place
@@ -17,8 +16,10 @@ from leafwise.agents.plans import read_plan, stub_text
 from leafwise.agents.prompt_text import failure_text, shown_examples, task_text
 from leafwise.agents.role_settings import Role
 from leafwise.agents.settings import Part
+from leafwise.agents.standard_names import with_standard_imports
 from leafwise.agents.team import Team
 from leafwise.agents.tests_in_order import check_of_assert
+from leafwise.agents.written import Written
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.sandbox_contracts import Check
@@ -32,16 +33,6 @@ _DOCSTRINGS = ('"""', "'''")
 _PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"
 _CHECK_TOKENS = 160
 _CRITIQUE_TOKENS = 96
-
-
-@dataclass(frozen=True)
-class Written:
-    """A coder's answer, read."""
-
-    answer: str
-    extraction: Extraction
-    cut: bool
-    logprob: float | None
 
 
 # --- coder -----------------------------------------------------------------------------------------------------------
@@ -156,13 +147,16 @@ class Coder:
 def _read_code(opening: str, sample: Sample, spec: Spec) -> Written:
     answer = opening + sample.text
     found = extract_code(answer, spec.entry_point, continuable(spec.statement, spec.entry_point))
+    code = found.code
     given = "\n".join(filter(None, (type_imports(spec.signature, spec.given), spec.given)))
-    if found.code and given:
-        code = without_copies(found.code, spec.context)
-        found = found.model_copy(update={"code": with_given(code, given)})
+    if code and given:
+        code = with_given(without_copies(code, spec.context), given)
+    if code:
+        code = with_standard_imports(code)
     return Written(
+        code=code,
+        rule=found.rule,
         answer=answer,
-        extraction=found,
         cut=sample.finish_reason is not FinishReason.STOP,
         logprob=sample.logprob / sample.tokens if sample.logprob is not None and sample.tokens else None,
     )

@@ -6,10 +6,14 @@ doubles what agreement says, and never reaches over a visible example.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from leafwise.agents.consensus import cluster_sizes, expected_agreements, trusted_checks
 from leafwise.agents.contracts import Candidate
+
+_NEARLY = 0.1
+"""What the expected agreement may lack of a whole candidate."""
 
 
 def rank(candidates: Sequence[Candidate], *, consensus: bool = True, checks: bool = True) -> list[Candidate]:
@@ -50,6 +54,15 @@ def best(candidates: Sequence[Candidate], *, consensus: bool = True, checks: boo
 
 
 def agreement(candidates: Sequence[Candidate], *, consensus: bool = True, checks: bool = True) -> int:
-    """How many candidates behave exactly like the best one, itself included; see `rank`."""
+    """How many candidates behave like the best one, itself included; see `rank`.
+
+    Only those count that pass as many visible examples, and known functions do not: all that speaks for them are their
+    words. One that differs on a few inputs counts in part: right ones may differ on what the task excludes.
+    """
     winner = best(candidates, consensus=consensus, checks=checks)
-    return 0 if winner is None else cluster_sizes(candidates)[list(candidates).index(winner)]
+    if winner is None:
+        return 0
+    passed = winner.evidence.examples_passed
+    alike = [c for c in candidates if c.evidence.examples_passed == passed and c.origin != "memory"]
+    voters = [winner, *(c for c in alike if c is not winner)]
+    return max(cluster_sizes(voters)[0], math.floor(expected_agreements(voters)[0] + _NEARLY))

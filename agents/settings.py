@@ -26,6 +26,8 @@ class Part(StrEnum):
     """Checks that the model writes."""
     CONSENSUS = "consensus"
     """Comparing candidates by their behaviour on generated inputs."""
+    RECOMBINE = "recombine"
+    """Other versions of leaves in place of the winners, where these fail together."""
     REPAIR = "repair"
     """Writing a failing candidate again."""
 
@@ -63,6 +65,8 @@ class Settings(Contract):
     """Whether the first draft takes the most likely tokens; otherwise it is sampled like the others."""
     leaf_samples: int = Field(default=3, ge=1, le=64)
     """Candidates per leaf, per composition, and per round of repair."""
+    combinations: int = Field(default=128, ge=1, le=4096)
+    """Combinations of the leaves' versions that are run where the winners fail together; they cost no tokens."""
     plans: int = Field(default=2, ge=1, le=16)
     """Plans asked for per node; the one with most usable stubs is taken."""
     split_chance: float = Field(default=1.0, ge=0.0, le=10.0)

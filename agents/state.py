@@ -8,7 +8,9 @@ from typing import Annotated, Any, TypedDict
 from leafwise.agents.candidates import agreement_of, winner
 from leafwise.agents.contracts import ROOT, Answer, Candidate, Node, Spent, Task
 from leafwise.agents.policy import Situation, Step
+from leafwise.agents.recombine import versions_of
 from leafwise.agents.settings import Settings
+from leafwise.agents.written import Written
 from leafwise.runtime.sandbox_contracts import Check
 
 
@@ -28,6 +30,11 @@ class State(TypedDict, total=False):
     nodes: Annotated[dict[str, Node], _merge]
     checks: Annotated[dict[str, tuple[Check, ...]], _merge]
     candidates: Annotated[list[Candidate], operator.add]
+    """Of the root."""
+    below: Annotated[dict[str, list[Candidate]], _merge]
+    """Of the nodes below it, by node."""
+    outlines: Annotated[dict[str, list[Written]], _merge]
+    """Versions of parents, by node, which wait for their children."""
     drafted: Annotated[int, operator.add]
     cap: int
     bare: bool
@@ -50,6 +57,8 @@ def initial_state(task: Task) -> State:
         nodes={ROOT: root},
         checks={},
         candidates=[],
+        below={},
+        outlines={},
         drafted=0,
         cap=0,
         bare=True,
@@ -63,7 +72,7 @@ def initial_state(task: Task) -> State:
 
 def situation(state: State, settings: Settings, *, tokens_left: int, exhausted: bool) -> Situation:
     """What the policy may know of a state."""
-    candidates, finished = state["candidates"], [step.partition(":")[::2] for step in state["finished"]]
+    candidates, finished = state["candidates"], [_step_and_node(step) for step in state["finished"]]
     leader = winner(candidates, settings)
     drafts = [c for c in candidates if c.origin == "draft"]
     evidence = leader.evidence if leader else None
@@ -72,7 +81,10 @@ def situation(state: State, settings: Settings, *, tokens_left: int, exhausted: 
         settings=settings,
         nodes=state["nodes"],
         planned=frozenset(node for step, node in finished if step == Step.PLAN),
-        composed=frozenset(node for step, node in finished if step == Step.COMPOSE),
+        latest={node: Step(step) for step, node in finished if step in (Step.PLAN, Step.OUTLINE, Step.COMPOSE)},
+        plans=finished.count((Step.PLAN, ROOT)),
+        growths=finished.count((Step.COMPOSE, ROOT)),
+        unsure=frozenset(node for node, written in state["below"].items() if len(versions_of(written)) != 1),
         rounds=sum(step == Step.DRAFT for step, _ in finished),
         drafts=state["drafted"],
         passing=sum(c.evidence.passes for c in drafts),
@@ -85,6 +97,11 @@ def situation(state: State, settings: Settings, *, tokens_left: int, exhausted: 
         answers_left=tokens_left / _usual_answer(state, settings),
         exhausted=exhausted,
     )
+
+
+def _step_and_node(finished: str) -> tuple[str, str]:
+    step, _, node = finished.partition(":")
+    return step, node
 
 
 def _usual_answer(state: State, settings: Settings) -> float:

@@ -35,10 +35,29 @@ def cost_of_split(settings: Settings) -> float:
     return settings.plans * _PLAN_LENGTH + samples + settings.has(Part.TESTER) * _CHECKS_LENGTH
 
 
-def value_of_split(settings: Settings, answers_left: float) -> float:
-    """Of splitting the task into functions."""
+def value_of_split(settings: Settings, plans: int, answers_left: float) -> float:
+    """Of splitting the task into functions.
+
+    Args:
+        settings: the knobs.
+        plans: how often it was tried to no avail: the chance halves with each time.
+        answers_left: what the budget has room for.
+    """
     cost = cost_of_split(settings)
-    return settings.split_chance / cost if answers_left >= cost else 0.0
+    return settings.split_chance * 0.5**plans / cost if answers_left >= cost else 0.0
+
+
+def value_of_growth(settings: Settings, share: float, growths: int, answers_left: float) -> float:
+    """Of writing leaves and their parent once more, so that there are more versions to combine.
+
+    Args:
+        settings: the knobs.
+        share: of the leaves that are written again.
+        growths: how often they were written: the chance halves with each time.
+        answers_left: what the budget has room for.
+    """
+    cost = settings.leaf_samples * (share + _GLUE_LENGTH)
+    return settings.split_chance * 0.5**growths / cost if answers_left >= cost else 0.0
 
 
 def value_of_repair(settings: Settings, near: float, answers_left: float) -> float:

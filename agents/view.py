@@ -17,8 +17,8 @@ from rich.tree import Tree
 
 from leafwise.agents.contracts import ROOT, Event, EventKind
 
-_STYLES = {"open": "dim", "working": "cyan", "split": "cyan", "solved": "green", "failed": "red"}
-_MARKS = {"open": "○", "working": "◐", "split": "◇", "solved": "●", "failed": "✗"}
+_STYLES = {"open": "dim", "working": "cyan", "split": "cyan", "solved": "green", "failed": "red", "dropped": "dim"}
+_MARKS = {"open": "○", "working": "◐", "split": "◇", "solved": "●", "failed": "✗", "dropped": "-"}
 
 
 class View(Protocol):

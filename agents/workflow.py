@@ -25,6 +25,7 @@ from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
 from leafwise.agents import contracts as agents_contracts
+from leafwise.agents import written
 from leafwise.agents.contracts import Answer, EventKind, Node, Spec, Task
 from leafwise.agents.errors import RunError
 from leafwise.agents.place import Place
@@ -222,7 +223,7 @@ def open_checkpoints(path: Path | None) -> Iterator[SqliteSaver]:
     # from blobs in the file only our own contracts may be made into objects
     allowed = [
         (module.__name__, name)
-        for module in (agents_contracts, runtime_contracts, sandbox_contracts)
+        for module in (agents_contracts, written, runtime_contracts, sandbox_contracts)
         for name, kind in vars(module).items()
         if isinstance(kind, type) and (issubclass(kind, BaseModel) or kind.__module__ == module.__name__)
     ]

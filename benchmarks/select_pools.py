@@ -14,6 +14,7 @@ from leafwise.agents.extract import extract_code
 from leafwise.agents.given import continuable, given_code, with_given
 from leafwise.agents.inputs import generate_inputs
 from leafwise.agents.reading import find_signature
+from leafwise.agents.standard_names import with_standard_imports
 from leafwise.benchmarks.contracts import Problem
 from leafwise.benchmarks.problems import task_of
 from leafwise.benchmarks.recorded import Recorded, replayed, replaying_engine
@@ -122,7 +123,7 @@ def read_pool(problem: Problem, recorded: Recorded, solutions: int, checks: int)
     return Pool(
         problem=problem,
         spec=spec,
-        modules=tuple(with_given(f.code, spec.given) if f.code and spec.given else f.code for f in found),
+        modules=tuple(with_standard_imports(with_given(f.code, spec.given)) if f.code else "" for f in found),
         rules=tuple(f.rule for f in found),
         checks=tuple(checks_in(text, unseen) for text in told),
         calls=tuple(calls_in(text, spec) for text in told),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
@@ -15,7 +16,8 @@ from leafwise.agents.settings import Part, Settings, Strategy
 from leafwise.agents.value import cost_of_split, value_of_draft, value_of_repair, value_of_split
 
 SETTINGS = Settings(drafts=6, max_depth=2, repair_rounds=2)
-OPEN, SPLIT, SOLVED, FAILED = NodeState.OPEN, NodeState.SPLIT, NodeState.SOLVED, NodeState.FAILED
+OPEN, SPLIT, DROPPED = NodeState.OPEN, NodeState.SPLIT, NodeState.DROPPED
+SOLVED, FAILED = NodeState.SOLVED, NodeState.FAILED
 
 
 def node(name: str, state: NodeState = OPEN, children: tuple[str, ...] = (), entry_point: str | None = "f") -> Node:
@@ -37,7 +39,10 @@ HARD = Situation(
     settings=SETTINGS,
     nodes=tree(node(ROOT)),
     planned=frozenset(),
-    composed=frozenset(),
+    latest={},
+    plans=0,
+    growths=0,
+    unsure=frozenset(),
     rounds=1,
     drafts=6,
     passing=0,
@@ -53,8 +58,8 @@ HARD = Situation(
 DIRECT = Settings(strategy="direct")
 RESAMPLE = Settings(strategy="resample")
 PAPER = Settings(strategy="paper", max_depth=2, repair_rounds=2)
-PLANNED: dict[str, Any] = {"planned": frozenset([ROOT])}
-GROWN: dict[str, Any] = {**PLANNED, "composed": frozenset([ROOT])}
+PLANNED: dict[str, Any] = {"planned": frozenset([ROOT]), "plans": 2, "latest": {ROOT: Step.OUTLINE}}
+GROWN: dict[str, Any] = {**PLANNED, "latest": {ROOT: Step.COMPOSE}, "growths": 1}
 ENOUGH: dict[str, Any] = {**PLANNED, "drafts": SETTINGS.most_drafts}
 PASSING: dict[str, Any] = {"best_passes": True, "passing": 1, "near": 1.0}
 
@@ -110,7 +115,31 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "what has no name is not split": ({"nodes": tree(node(ROOT, entry_point=None))}, DRAFT),
     "without the part, no splitting": ({"settings": without(Part.DECOMPOSE)}, DRAFT),
     "without the part, no repair": ({**ENOUGH, "settings": without(Part.REPAIR)}, SELECT),
+    "a useless plan is made once more": ({**PLANNED, "plans": 1}, PLAN),
+    "but not where the budget carries no second tree": ({**PLANNED, "plans": 1, "answers_left": 5.0}, DRAFT),
     # the tree
+    "a parent is written first, from its plan": (
+        {**PLANNED, "latest": {ROOT: Step.PLAN}, "nodes": split(OPEN, OPEN)},
+        [Action(Step.OUTLINE)],
+    ),
+    "a tree that fails gets more versions, where they differ": (
+        {**GROWN, "nodes": split(SOLVED, SOLVED), "unsure": frozenset(["root.2"])},
+        [Action(Step.OUTLINE), Action(Step.LEAF, "root.2")],
+    ),
+    "of all leaves, where none differs": (
+        {**GROWN, "nodes": split(SOLVED, FAILED)},
+        [Action(Step.OUTLINE), Action(Step.LEAF, "root.1"), Action(Step.LEAF, "root.2")],
+    ),
+    "what came of them is put together again": (
+        {**GROWN, "latest": {ROOT: Step.OUTLINE}, "nodes": split(SOLVED, SOLVED)},
+        [Action(Step.COMPOSE)],
+    ),
+    "a tree does not grow for ever": ({**GROWN, "nodes": split(SOLVED), "growths": 5}, DRAFT),
+    "a tree that passes does not grow": ({**GROWN, **PASSING, "nodes": split(SOLVED)}, DRAFT),
+    "without examples nothing says that a tree fails": (
+        {**GROWN, "nodes": split(SOLVED), "has_examples": False},
+        DRAFT,
+    ),
     "leaves concurrently": (
         {**PLANNED, "nodes": split(OPEN, SOLVED, OPEN)},
         [Action(Step.LEAF, "root.1"), Action(Step.LEAF, "root.3")],
@@ -118,7 +147,7 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "leaves before failed leaves": ({**PLANNED, "nodes": split(FAILED, OPEN)}, [Action(Step.LEAF, "root.2")]),
     "a failed leaf is split": ({**PLANNED, "nodes": split(FAILED, SOLVED)}, [Action(Step.PLAN, "root.1")]),
     "a failed leaf is split once": (
-        {"planned": frozenset([ROOT, "root.1"]), "nodes": split(FAILED, SOLVED)},
+        {**PLANNED, "planned": frozenset([ROOT, "root.1"]), "nodes": split(FAILED, SOLVED)},
         [Action(Step.COMPOSE)],
     ),
     "no leaf is split below the depth limit": (
@@ -132,6 +161,7 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "inner nodes before the root": (
         {
             "planned": frozenset([ROOT, "root.1"]),
+            "latest": {ROOT: Step.OUTLINE, "root.1": Step.OUTLINE},
             "nodes": tree(
                 node(ROOT, SPLIT, ("root.1",)), node("root.1", SPLIT, ("root.1.1",)), node("root.1.1", FAILED)
             ),
@@ -182,7 +212,9 @@ def test_more_budget_never_makes_a_step_worth_less() -> None:
         values = [value_of_repair(SETTINGS, near, left) for left in (0, 3, 6, 50)]
         assert values == sorted(values)
         assert values[0] == 0 < values[-1]
-    assert value_of_split(SETTINGS, cost_of_split(SETTINGS)) > value_of_split(SETTINGS, cost_of_split(SETTINGS) - 0.1)
+    assert value_of_split(SETTINGS, 0, cost_of_split(SETTINGS)) > value_of_split(
+        SETTINGS, 0, cost_of_split(SETTINGS) - 0.1
+    )
 
 
 def test_a_draft_is_worth_less_the_more_of_them_failed() -> None:
@@ -216,19 +248,32 @@ class World:
                 drafts = self.now.drafts + self.outcome(0, 1, 6)
                 changes |= {"rounds": self.now.rounds + 1, "drafts": drafts, "agreement": self.outcome(0, 1, 6)}
             case Step.PLAN:
-                changes["planned"] = self.now.planned | {one.id}
+                changes |= {"planned": self.now.planned | {one.id}, "plans": self.now.plans + (one.id == ROOT)}
+                changes["latest"] = {**self.now.latest, one.id: Step.PLAN}
                 names = tuple(f"{one.id}.{i}" for i in range(1, self.outcome(0, 1, 2) + 1))
                 if names:
                     nodes |= {one.id: one.model_copy(update={"children": names, "state": SPLIT})}
                     nodes |= tree(*map(node, names))
+            case Step.OUTLINE:
+                changes["latest"] = {**self.now.latest, one.id: Step.OUTLINE}
+                nodes |= self.outlined(one)
             case Step.LEAF | Step.COMPOSE:
                 if action.step is Step.COMPOSE:
-                    changes["composed"] = self.now.composed | {one.id}
+                    changes["latest"] = {**self.now.latest, one.id: Step.COMPOSE}
+                    changes["growths"] = self.now.growths + (one.id == ROOT)
                 nodes[one.id] = one.model_copy(update={"state": self.outcome(SOLVED, FAILED)})
             case Step.REPAIR:
                 changes |= {"repairs": self.now.repairs + 1, "improved": self.outcome(True, False)}
         changes["best_passes"] = self.now.best_passes or self.outcome(False, False, True)
         self.now = replace(self.now, **changes)
+
+    def outlined(self, one: Node) -> dict[str, Node]:
+        """Perhaps nothing calls the helpers of a plan that is new."""
+        children = [self.now.nodes[name] for name in one.children]
+        if any(child.state is not OPEN for child in children) or self.outcome(True, True, False):
+            return {}
+        alone = one.model_copy(update={"state": self.outcome(SOLVED, FAILED), "children": ()})
+        return tree(alone, *(child.model_copy(update={"state": DROPPED}) for child in children))
 
 
 @settings(max_examples=200, deadline=None)
@@ -258,7 +303,10 @@ def test_whatever_happens_the_run_ends(data: st.DataObject) -> None:
         pytest.fail("the run does not end")
     rounds = world.taken.count(Action(Step.DRAFT))
     assert rounds <= {"direct": 1, "paper": 1, "resample": 64, "guided": 64}[knobs.strategy]
-    once = [a for a in world.taken if a.step not in (Step.REPAIR, Step.DRAFT)]
-    assert len(once) == len(set(once))  # no step is taken twice
+    times = Counter(world.taken)
+    assert all(times[a] == 1 for a in times if a.step is Step.PLAN and a.node != ROOT)
+    assert times[Action(Step.PLAN)] <= 2
+    assert times[Action(Step.COMPOSE)] <= 5
+    assert all(times[a] <= 5 for a in times if a.step is Step.LEAF)
     assert world.taken.count(Action(Step.REPAIR)) <= knobs.repair_rounds
     assert all(n.depth <= knobs.max_depth for n in world.now.nodes.values())

@@ -134,7 +134,7 @@ def test_a_hard_task_is_planned_solved_leaves_first_and_composed() -> None:
     }
     answer, events, requests = run(replies, judge_by(lambda s: "square_of" in s or "def sum_of" in s))
     assert sorted(steps_of(events)) == sorted(
-        ["draft:root", "plan:root", "leaf:root.1", "leaf:root.2", "compose:root", "select:root"]
+        ["draft:root", "plan:root", "outline:root", "leaf:root.1", "leaf:root.2", "compose:root", "select:root"]
     )
     assert answer.status is AnswerStatus.PASSED
     assert answer.origin == "compose"
@@ -166,7 +166,7 @@ def test_a_failing_answer_is_repaired_with_evidence_and_the_best_is_kept() -> No
         "repair": f"def total(xs):{GOOD}",
     }
     answer, events, requests = run(replies, judge_by(lambda s: "x * x" in s), most_drafts=6)
-    assert steps_of(events) == ["draft:root", "plan:root", "repair:root", "select:root"]
+    assert steps_of(events) == ["draft:root", "plan:root", "plan:root#2", "repair:root", "select:root"]
     assert answer.origin == "repair"
     prompt = next(r.messages[0].content for r in requests if role_of(r) == "repair")
     assert "fails at `total([1, 2])`: expected 5, got 0." in prompt
@@ -203,7 +203,7 @@ def test_a_prompt_that_outgrows_the_context_is_left_out_and_the_run_goes_on() ->
 
     engine = scripted_team({"draft": long_draft, "tester": "?", "generalist": "?", "critic": "?"})
     engine.info = engine.info.model_copy(update={"context": 700})
-    started = start(TASK, model=engine, sandbox=judge_by(lambda s: False))
+    started = start(TASK, model=engine, sandbox=judge_by(lambda s: False), settings=Settings(most_drafts=8))
     notes = [e.text for e in started if e.kind is EventKind.NOTE]
     assert any(note.startswith("coder not asked: the prompt has") for note in notes)
     assert started.result().status is AnswerStatus.FAILED
@@ -292,6 +292,7 @@ def test_paper_splits_whatever_passes_and_gives_feedback_at_the_leaves() -> None
 )
 def test_a_part_that_is_left_out_is_never_asked(part: Part, silent: str) -> None:
     replies: dict[str, Any] = dict.fromkeys(ROLES, BAD) | {"generalist": PLAN, "repair": f"def total(xs):{BAD}"}
+    replies |= {"leaf": leaf_reply, "compose": "\n    return sum_of(map(square_of, xs))\n"}
     _, _, requests = run(replies, judge_by(lambda s: False), most_drafts=6)
     asked = {role_of(r) for r in requests}
     assert silent in asked
@@ -321,3 +322,47 @@ def test_a_value_that_is_written_down_is_repaired_with_words() -> None:
     assert answer.origin == "repair"
     asked = [r.messages[0].content for r in requests if role_of(r) == "repair"]
     assert "expected a value that is computed from the arguments" in asked[0]
+
+
+def test_a_helper_that_nothing_calls_is_never_written() -> None:
+    replies = {
+        "draft": BAD,
+        "tester": "nothing",
+        "generalist": PLAN,
+        "leaf": leaf_reply,
+        "compose": "\n    return sum([square_of(x) for x in xs])\n",
+    }
+    answer, events, _ = run(replies, judge_by(lambda s: "square_of" in s or "def sum_of" in s))
+    steps = [step for step in steps_of(events) if step.startswith("leaf")]
+    assert len(steps) == 1
+    states = {node.spec.entry_point: node.state for node in answer.nodes}
+    assert states["sum_of"] is NodeState.DROPPED
+    assert states["square_of"] is NodeState.SOLVED
+    assert answer.status is AnswerStatus.PASSED
+
+
+def test_a_plan_that_nothing_uses_costs_no_leaf_and_its_parents_compete() -> None:
+    replies = {"draft": BAD, "tester": "nothing", "generalist": PLAN, "compose": GOOD}
+    answer, events, _ = run(replies, judge_by(lambda s: "x * x" in s))
+    assert steps_of(events)[:3] == ["draft:root", "plan:root", "outline:root"]
+    assert not any(step.startswith(("leaf", "compose")) for step in steps_of(events))
+    assert answer.origin == "compose"
+    assert answer.status is AnswerStatus.PASSED
+
+
+def test_where_the_winners_fail_together_other_versions_are_tried() -> None:
+    def leaf(request: Request, index: int) -> str:
+        if "square_of" not in request.messages[0].content:
+            return leaf_reply(request, index)
+        return "\n    return x * x\n" if index == 2 else "\n    return x + x\n"
+
+    replies: dict[str, Any] = dict.fromkeys(ROLES, "nothing") | {"draft": BAD, "generalist": PLAN, "leaf": leaf}
+    replies["compose"] = "\n    return sum_of([square_of(x) for x in xs])\n"
+    answer, events, _ = run(replies, judge_by(lambda s: "x * x" in s), leaf_samples=3)
+    found = [e for e in events if e.kind is EventKind.CANDIDATE and e.data["origin"] == "recombine"]
+    assert len(found) == 1
+    assert answer.origin == "recombine"
+    assert "x * x" in answer.code
+    assert "def sum_of" in answer.code
+    _, events, _ = run(replies, judge_by(lambda s: "x * x" in s), leaf_samples=3, without=(Part.RECOMBINE,))
+    assert not any(e.data.get("origin") == "recombine" for e in events)
