@@ -6,14 +6,9 @@ from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, tell, winner
 from leafwise.agents.contracts import Candidate, Failure, Spec
 from leafwise.agents.place import Place
-from leafwise.agents.settings import Part, Settings
+from leafwise.agents.settings import Part
 from leafwise.agents.team import Team
 from leafwise.runtime.sandbox_contracts import Check
-
-
-def samples_of(settings: Settings) -> int:
-    """Candidates per leaf, composition and repair: one in `paper`, where nobody compares."""
-    return 1 if settings.strategy == "paper" else settings.leaf_samples
 
 
 def rewrite(
@@ -72,7 +67,7 @@ def _again(
     words: str,
 ) -> list[Candidate]:
     coder = roles.Coder(team, place, spec)
-    written = coder.repair(samples_of(team.settings), before.source, failure, words)
+    written = coder.repair(team.settings.samples_per_node, before.source, failure, words)
     candidates = examine_all(team, place, spec, "repair", written, checks)
     tell(team, place, written, candidates)
     return candidates

@@ -13,7 +13,7 @@ from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, tell, winner
 from leafwise.agents.context import context_names
 from leafwise.agents.contracts import ROOT, Candidate, EventKind, Node, NodeState, Plan, Spec, Task
-from leafwise.agents.feedback import regenerate, samples_of
+from leafwise.agents.feedback import regenerate
 from leafwise.agents.given import parse_code
 from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.place import Place
@@ -51,7 +51,7 @@ def outline(state: State, team: Team, place: Place) -> Update:
     """
     node = state["nodes"][place.node]
     children = [state["nodes"][name] for name in node.children]
-    written = roles.Coder(team, place, node.spec).compose(samples_of(team.settings), [c.spec for c in children])
+    written = roles.Coder(team, place, node.spec).compose(team.settings.samples_per_node, [c.spec for c in children])
     written += _waiting_drafts(state, node, {str(child.spec.entry_point) for child in children})
     outlines = [*state["outlines"].get(node.id, ()), *written]
     called = _called(answer.code for answer in outlines)
@@ -76,7 +76,7 @@ def leaf(state: State, team: Team, place: Place) -> Update:
     node = state["nodes"][place.node]
     spec, before = node.spec.model_copy(update={"examples": ()}), state["below"].get(node.id, [])
     tester = None if before else roles.ask_tester(team, place, node.spec)
-    written = roles.Coder(team, place, node.spec).leaf(samples_of(team.settings), _purpose(state["task"]))
+    written = roles.Coder(team, place, node.spec).leaf(team.settings.samples_per_node, _purpose(state["task"]))
     checks = state["checks"].get(node.id) or (
         *node.spec.examples,
         *roles.receive_checks(team, place, node.spec, tester),
@@ -101,7 +101,9 @@ def compose(state: State, team: Team, place: Place) -> Update:
     children = [child for name in node.children if (child := state["nodes"][name]).source is not None]
     written: list[Written] = list(state["outlines"].get(node.id, ()))
     if team.settings.strategy == "paper":
-        written = roles.Coder(team, place, node.spec).compose(samples_of(team.settings), [c.spec for c in children])
+        written = roles.Coder(team, place, node.spec).compose(
+            team.settings.samples_per_node, [c.spec for c in children]
+        )
     return _examined(state, team, place, node, written, children)
 
 

@@ -153,7 +153,7 @@ def assemble(parts: Sequence[str], main: str, children: Collection[str] = ()) ->
             parts, or a part and the parent, have different ones of the same name, the part's is renamed.
     """
     if children:
-        parts = _keep_apart(parts, main, children)
+        parts, main = _keep_apart(parts, main, children), _without_copies(main, children)
     imports: dict[str, ast.stmt] = {}
     future: dict[str, ast.stmt] = {}
     body: dict[str, ast.stmt] = {}
@@ -180,6 +180,21 @@ def assemble(parts: Sequence[str], main: str, children: Collection[str] = ()) ->
             if block
         )
         + "\n"
+    )
+
+
+def _without_copies(main: str, children: Collection[str]) -> str:
+    """The parent's module without stubs that it repeats: a function of a child that does nothing is none of its own."""
+    tree = parse(main)
+    kept = [node for node in tree.body if not (getattr(node, "name", None) in children and _does_nothing(node))]
+    return ast.unparse(ast.Module(body=kept, type_ignores=[])) if len(kept) < len(tree.body) else main
+
+
+def _does_nothing(node: ast.stmt) -> bool:
+    empty = ast.Pass | ast.Expr
+    return isinstance(node, ast.FunctionDef) and all(
+        isinstance(part, empty) and not (isinstance(part, ast.Expr) and not isinstance(part.value, ast.Constant))
+        for part in node.body
     )
 
 
@@ -226,14 +241,32 @@ def _keys_of(main: str, body: dict[str, ast.stmt]) -> set[str]:
 
 
 def _mentioned(body: dict[str, ast.stmt], roots: set[str]) -> set[str]:
-    """Keys of the statements that the roots need, directly or through others."""
+    """Keys of the statements that the roots need, directly or not, and of those that prepare what they need."""
     kept, todo = set(roots), list(roots)
     while todo:
-        names = {n.id for n in ast.walk(body[todo.pop()]) if isinstance(n, ast.Name)}
-        found = {key for key, node in body.items() if key not in kept and _binds(node) & names}
+        node = body[todo.pop()]
+        names, bound = _names_in(node), _binds(node)
+        needed = {key for key, other in body.items() if _binds(other) & names}
+        preparing = {key for key, other in body.items() if _prepares(other) and _names_in(other) & bound}
+        found = (needed | preparing) - kept
         kept |= found
         todo += found
     return kept
+
+
+def _names_in(node: ast.stmt) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _prepares(node: ast.stmt) -> bool:
+    """Whether a statement does something when the module is loaded, such as filling a table; printing aside."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Name(id="print"))):
+            return False
+        case ast.Expr(value=ast.Call()) | ast.For() | ast.While() | ast.With() | ast.If() | ast.AugAssign():
+            return True
+        case _:
+            return False
 
 
 def _binds(node: ast.stmt) -> set[str]:

@@ -82,6 +82,8 @@ class Situation:
     """Whether the last round of repair of the root gave a better candidate."""
     answers_left: float
     """Answers of this run's usual length that the token budget still has room for."""
+    leaves_at_once: int
+    """Leaves that the budget can carry side by side, each at its full limit."""
     exhausted: bool
     """Whether a budget is spent."""
 
@@ -168,7 +170,7 @@ def _value_of_growth(now: Situation) -> float:
 
 def _grow_more(now: Situation) -> tuple[Action, ...]:
     """More versions of the root, and of those of its leaves that are unsure; of all, where none is."""
-    return (Action(Step.OUTLINE), *(Action(Step.LEAF, name) for name in _unsure(now)))
+    return (Action(Step.OUTLINE), *(Action(Step.LEAF, name) for name in _unsure(now)[: now.leaves_at_once]))
 
 
 def _unsure(now: Situation) -> list[str]:
@@ -200,7 +202,7 @@ def _grow(now: Situation) -> tuple[Action, ...]:
     if now.settings.strategy == "paper" and (deep := [n for n in opened if _may_split(n, now)]):
         return (Action(Step.PLAN, deep[0].id),)
     if opened:
-        return tuple(Action(Step.LEAF, n.id) for n in opened)
+        return tuple(Action(Step.LEAF, n.id) for n in opened[: now.leaves_at_once])
     # one at a time: concurrent plans would not know each other's names
     if hard := [n for n in now.nodes.values() if n.state is NodeState.FAILED and _may_split(n, now)]:
         return (Action(Step.PLAN, hard[0].id),)

@@ -31,7 +31,8 @@ _ENDS = ("```", "\nprint(", "\nassert ", "\nif __name__", "\n# Example", "\n# Te
 _DOCSTRINGS = ('"""', "'''")
 """Where a docstring begins: see `drafting`."""
 _PLAN_OPENING = f"Here are the helper functions:\n\n{_FENCE}"
-_CHECK_TOKENS = 160
+CHECK_TOKENS = 160
+"""Most tokens of a tester's answer."""
 _CRITIQUE_TOKENS = 96
 
 
@@ -191,7 +192,7 @@ def ask_tester(team: Team, place: Place, spec: Spec) -> Generation | None:
     prompts = team.prompts(Role.TESTER)
     prompt = prompts.render("tests", task=task_text(prompts, spec), name=spec.entry_point, count=count)
     opening = f"{_FENCE}assert {spec.entry_point}("
-    return team.ask(place, "tester", prompt, continuation=opening, max_tokens=_CHECK_TOKENS, stop=("```", "\n\n"))
+    return team.ask(place, "tester", prompt, continuation=opening, max_tokens=CHECK_TOKENS, stop=("```", "\n\n"))
 
 
 def receive_checks(team: Team, place: Place, spec: Spec, generation: Generation | None) -> tuple[Check, ...]:

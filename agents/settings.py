@@ -99,6 +99,11 @@ class Settings(Contract):
     def _in_order(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
         return tuple(part for part in Part if part in parts)
 
+    @property
+    def samples_per_node(self) -> int:
+        """Candidates per leaf, composition and repair: one in `paper`, where nobody compares."""
+        return 1 if self.strategy == "paper" else self.leaf_samples
+
     def has(self, part: Part) -> bool:
         """Whether the team has a part."""
         return part not in self.without

@@ -33,7 +33,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "operator": ("attrgetter", "itemgetter"),
     "string": ("ascii_letters", "ascii_lowercase", "ascii_uppercase", "punctuation"),
 }
-_HOMES = {name: module for module, names in _EXPORTS.items() for name in names} | TYPE_HOMES
+_HOMES = TYPE_HOMES | {name: module for module, names in _EXPORTS.items() for name in names}
 
 
 def with_standard_imports(code: str) -> str:

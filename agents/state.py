@@ -9,6 +9,7 @@ from leafwise.agents.candidates import agreement_of, winner
 from leafwise.agents.contracts import ROOT, Answer, Candidate, Node, Spent, Task
 from leafwise.agents.policy import Situation, Step
 from leafwise.agents.recombine import versions_of
+from leafwise.agents.roles import CHECK_TOKENS
 from leafwise.agents.settings import Settings
 from leafwise.agents.written import Written
 from leafwise.runtime.sandbox_contracts import Check
@@ -95,6 +96,7 @@ def situation(state: State, settings: Settings, *, tokens_left: int, exhausted: 
         repairs=sum(step == Step.REPAIR for step, _ in finished),
         improved=state["improved"],
         answers_left=tokens_left / _usual_answer(state, settings),
+        leaves_at_once=max(1, tokens_left // (settings.samples_per_node * settings.answer_tokens + CHECK_TOKENS)),
         exhausted=exhausted,
     )
 

@@ -292,3 +292,16 @@ def test_helpers_may_use_what_their_parent_may() -> None:
         spec.context,
     )
     assert split_node(nodes["root.2"], []) == {}
+
+
+def test_a_stub_that_the_parent_repeats_does_not_take_the_helpers_place() -> None:
+    stub = 'def is_even(n):\n    """Whether n is even."""\n    pass\n\n'
+    parent = f"{stub}def both(a, b):\n    return is_even(a) and is_even(b)\n"
+    module = assemble(["def is_even(n):\n    return n % 2 == 0\n"], parent, {"is_even"})
+    assert run(module)["both"](2, 4) is True
+
+
+def test_what_prepares_a_helper_comes_with_it() -> None:
+    helper = "SQUARES = []\nfor k in range(10):\n    SQUARES.append(k * k)\ndef square(n):\n    return SQUARES[n]\n"
+    module = assemble([helper], "def twice(n):\n    return 2 * square(n)\n", {"square"})
+    assert run(module)["twice"](3) == 18

@@ -53,6 +53,7 @@ HARD = Situation(
     repairs=0,
     improved=False,
     answers_left=100.0,
+    leaves_at_once=9,
     exhausted=False,
 )
 DIRECT = Settings(strategy="direct")
@@ -143,6 +144,10 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "leaves concurrently": (
         {**PLANNED, "nodes": split(OPEN, SOLVED, OPEN)},
         [Action(Step.LEAF, "root.1"), Action(Step.LEAF, "root.3")],
+    ),
+    "no more leaves at once than the budget can carry": (
+        {**PLANNED, "nodes": split(OPEN, OPEN), "leaves_at_once": 1},
+        [Action(Step.LEAF, "root.1")],
     ),
     "leaves before failed leaves": ({**PLANNED, "nodes": split(FAILED, OPEN)}, [Action(Step.LEAF, "root.2")]),
     "a failed leaf is split": ({**PLANNED, "nodes": split(FAILED, SOLVED)}, [Action(Step.PLAN, "root.1")]),

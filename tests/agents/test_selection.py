@@ -191,3 +191,45 @@ def test_equals_stay_in_order(one: Candidate, count: int) -> None:
 @many
 def test_ranking_again_changes_nothing(candidates: list[Candidate]) -> None:
     assert rank(rank(candidates)) == rank(candidates)
+
+
+def test_strict_answers_that_pass_outvote_a_sloppy_one() -> None:
+    """Every generated input may be outside of what a strict function takes."""
+    strict = [candidate(str(i), behaviour=("raises ValueError",) * 3, examples_passed=1) for i in range(3)]
+    sloppy = candidate("s", behaviour=("returns 1", "returns 2", "raises ValueError"), examples_passed=1)
+    assert best([sloppy, *strict]) in strict
+    assert agreement([sloppy, *strict]) == 3
+
+
+def test_without_an_example_cut_answers_and_nothing_have_no_vote() -> None:
+    torn = [candidate(str(i), cut=True, examples_total=0, behaviour=("returns 1",)) for i in range(4)]
+    silent = [candidate(f"n{i}", examples_total=0, behaviour=("returns None", "returns None")) for i in range(4)]
+    whole = candidate("w", examples_total=0, behaviour=("returns 2",))
+    assert best([*torn, whole]) == whole
+    assert best([*silent, whole]) == whole
+    assert agreement([*torn, *silent]) == 0
+
+
+def test_what_is_no_plain_data_is_no_agreement() -> None:
+    opaque = [candidate(str(i), behaviour=(UNTRIED, UNTRIED), examples_passed=1) for i in range(3)]
+    assert agreement(opaque) == 1
+
+
+def test_only_what_passes_as_much_agrees_with_the_best() -> None:
+    special = candidate("a", examples_passed=4, behaviour=("returns 1", "returns 2"))
+    failing = [candidate(s, examples_passed=3, behaviour=("returns 1", "returns 2")) for s in "bcd"]
+    assert agreement([special, *failing]) == 1
+
+
+def test_known_functions_have_no_vote() -> None:
+    known = [candidate(str(i), behaviour=("returns 1",)).model_copy(update={"origin": "memory"}) for i in range(4)]
+    new = [candidate(s, behaviour=("returns 2",)) for s in "ab"]
+    assert best([*known, *new]) == new[0]
+    assert agreement([*known, *new]) == 2
+
+
+def test_one_strange_input_does_not_undo_an_agreement() -> None:
+    usual = tuple(f"returns {i}" for i in range(40))
+    pair = [candidate("a", behaviour=(*usual, "returns 7")), candidate("b", behaviour=(*usual, "raises ValueError"))]
+    assert agreement(pair) == 2
+    assert agreement([pair[0], candidate("c", behaviour=("returns 9",) * 41)]) == 1
