@@ -115,5 +115,13 @@ def tell(team: Team, place: Place, written: Sequence[Written], candidates: Seque
     for candidate in candidates:
         team.emit(EventKind.CANDIDATE, place, candidate.evidence.detail, **candidate.model_dump(mode="json"))
     if lost := len(written) - len(candidates):
-        text = f"{lost} of {len(written)} answers held no usable code or came too late"
-        team.emit(EventKind.NOTE, place, text, lost=lost)
+        cut = sum(answer.cut for answer in written if not answer.code)
+        empty = sum(not answer.cut for answer in written if not answer.code)
+        late = lost - cut - empty
+        reasons = (
+            (cut, "cut at their limit before any code ended"),
+            (empty, "without usable code"),
+            (late, "too late"),
+        )
+        text = ", ".join(f"{count} {why}" for count, why in reasons if count)
+        team.emit(EventKind.NOTE, place, f"{lost} of {len(written)} answers: {text}", lost=lost)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -155,25 +154,6 @@ def check_imports(documents: Sequence[Document], sandbox: Sandbox) -> None:
 
 
 # --- in answers ------------------------------------------------------------------------------------------------------
-
-
-def without_copies(code: str, context: str) -> str:
-    """A module without its own versions of what it was told to import: small models write those again, and wrongly.
-
-    Args:
-        code: a module that parses.
-        context: see `Spec.context`.
-    """
-    there = context_names(context)
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    copies = [node for node in parse(code).body if isinstance(node, kinds) and node.name in there]
-    lines: list[str | None] = [*code.split("\n")]
-    for node in copies:
-        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        end = node.end_lineno or first
-        lines[first - 1 : end] = [None] * (end - first + 1)
-    kept = "\n".join(line for line in lines if line is not None).strip("\n") + "\n"
-    return kept if copies else code
 
 
 def context_names(context: str) -> list[str]:

@@ -17,7 +17,7 @@ from leafwise.agents.feedback import regenerate
 from leafwise.agents.given import parse_code
 from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.place import Place
-from leafwise.agents.plans import assemble, implied_stubs, split_node
+from leafwise.agents.plans import assemble, implied_stubs, split_node, taken_names
 from leafwise.agents.recombine import Version, recombine, versions_of
 from leafwise.agents.selection import rank
 from leafwise.agents.settings import Part, Settings
@@ -31,9 +31,7 @@ from leafwise.runtime.syntax import parse
 def plan(state: State, team: Team, place: Place) -> Update:
     """Split a node into documented functions: those that its best draft calls and lacks, or else the generalist's."""
     node = state["nodes"][place.node]
-    there = [n for n in state["nodes"].values() if n.state is not NodeState.DROPPED]
-    taken = [n.spec.entry_point for n in there if n.spec.entry_point]
-    taken += context_names(node.spec.context)
+    taken = [*taken_names(state["nodes"].values()), *context_names(node.spec.context)]
     implied = _implied(state, node, taken, team.settings) if team.settings.strategy == "guided" else ()
     result = Plan(stubs=implied) if implied else roles.plan(team, place, node.spec, taken)
     names = [stub.entry_point for stub in result.stubs]
@@ -47,7 +45,8 @@ def plan(state: State, team: Team, place: Place) -> Update:
 def outline(state: State, team: Team, place: Place) -> Update:
     """Versions of a parent, from its children's documentation; children that none of them calls are dropped.
 
-    Where none is left, the versions are whole answers of their own, and the plan was of no use.
+    Where none is left, the versions are whole answers of their own, and the plan was of no use. Where no version can be
+    read, nothing is known of the children, and all stay.
     """
     node = state["nodes"][place.node]
     children = [state["nodes"][name] for name in node.children]
@@ -55,7 +54,9 @@ def outline(state: State, team: Team, place: Place) -> Update:
     written += _waiting_drafts(state, node, {str(child.spec.entry_point) for child in children})
     outlines = [*state["outlines"].get(node.id, ()), *written]
     called = _called(answer.code for answer in outlines)
-    dropped = [c for c in children if c.state is NodeState.OPEN and c.spec.entry_point not in called]
+    readable = any(answer.code for answer in outlines)
+    uncalled = [c for c in children if c.state is NodeState.OPEN and c.spec.entry_point not in called]
+    dropped = uncalled if readable else []
     left = tuple(child.id for child in children if child not in dropped)
     nodes = {child.id: child.model_copy(update={"state": NodeState.DROPPED}) for child in dropped}
     if dropped:
@@ -99,8 +100,8 @@ def compose(state: State, team: Team, place: Place) -> Update:
     """A parent from its children: the coder sees their signatures and docstrings, the sandbox runs the whole module."""
     node = state["nodes"][place.node]
     children = [child for name in node.children if (child := state["nodes"][name]).source is not None]
-    written: list[Written] = list(state["outlines"].get(node.id, ()))
-    if team.settings.strategy == "paper":
+    written: list[Written] = [answer for answer in state["outlines"].get(node.id, ()) if answer.code]
+    if not written:
         written = roles.Coder(team, place, node.spec).compose(
             team.settings.samples_per_node, [c.spec for c in children]
         )

@@ -117,6 +117,12 @@ def _introduces(node: ast.AST) -> Iterator[str]:
             return
 
 
+def taken_names(nodes: Iterable[Node]) -> list[str]:
+    """Names of functions that a tree has; those of dropped helpers are free again."""
+    there = [node.spec.entry_point for node in nodes if node.state is not NodeState.DROPPED]
+    return [name for name in there if name]
+
+
 def split_node(node: Node, stubs: Sequence[Spec]) -> dict[str, Node]:
     """A node and its helpers, as they enter the tree; empty without any.
 
@@ -169,7 +175,7 @@ def assemble(parts: Sequence[str], main: str, children: Collection[str] = ()) ->
                 key = str(name) if name else f"{number}.{position}"
                 body.pop(key, None)  # a redefinition moves to the later place
                 body[key] = node
-    kept = _mentioned(body, _keys_of(main, body))
+    kept = mentioned(body, _keys_of(main, body))
     return (
         "\n\n".join(
             block
@@ -240,8 +246,13 @@ def _keys_of(main: str, body: dict[str, ast.stmt]) -> set[str]:
     return {key for key, node in body.items() if ast.unparse(node) in texts}
 
 
-def _mentioned(body: dict[str, ast.stmt], roots: set[str]) -> set[str]:
-    """Keys of the statements that the roots need, directly or not, and of those that prepare what they need."""
+def mentioned(body: dict[str, ast.stmt], roots: set[str]) -> set[str]:
+    """Keys of the statements that the roots need, directly or not, and of those that prepare what they need.
+
+    Args:
+        body: statements of a module, by any keys.
+        roots: keys of those that are needed in any case.
+    """
     kept, todo = set(roots), list(roots)
     while todo:
         node = body[todo.pop()]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from leafwise.agents.contracts import Node, Spec
 from leafwise.agents.errors import ReviewError
-from leafwise.agents.plans import read_stubs, split_node
+from leafwise.agents.plans import read_stubs, split_node, taken_names
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.syntax import parse
 
@@ -60,7 +60,7 @@ def read_plan_text(text: str, plan: ProposedPlan) -> tuple[Spec, ...]:
             raise ReviewError(f"line {statement.lineno}: {line!r} is no function", "a plan has functions only")
     if not body:
         return ()
-    found = read_stubs(text, None, _taken(plan), _MOST)
+    found = read_stubs(text, None, taken_names(plan.nodes.values()), _MOST)
     if found.problem:
         raise ReviewError(found.problem, "give each helper a name of its own and an argument")
     same = {(stub.entry_point, stub.signature, stub.statement): stub for stub in plan.stubs}
@@ -73,7 +73,7 @@ def split(plan: ProposedPlan, stubs: Sequence[Spec]) -> dict[str, Node]:
     Raises:
         ReviewError: something is no helper: no name, no signature, or a name that is taken.
     """
-    taken = set(_taken(plan))
+    taken = set(taken_names(plan.nodes.values()))
     for stub in stubs:
         if not isinstance(stub, Spec) or not stub.entry_point or not stub.signature:
             raise ReviewError(f"no helper: {stub!r}", "a review gives a Spec for each, with entry_point and signature")
@@ -81,10 +81,6 @@ def split(plan: ProposedPlan, stubs: Sequence[Spec]) -> dict[str, Node]:
             raise ReviewError(f"{stub.entry_point}: the name is taken", "give each helper a name of its own")
         taken.add(stub.entry_point)
     return split_node(plan.node, stubs)
-
-
-def _taken(plan: ProposedPlan) -> list[str]:
-    return [node.spec.entry_point for node in plan.nodes.values() if node.spec.entry_point]
 
 
 def _docstring(text: str) -> str:

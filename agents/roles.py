@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
-from leafwise.agents.context import without_copies
+from leafwise.agents.context import context_names
 from leafwise.agents.contracts import Failure, Plan, Spec
 from leafwise.agents.drafting import Batch
 from leafwise.agents.extract import extract_code
@@ -19,6 +20,7 @@ from leafwise.agents.settings import Part
 from leafwise.agents.standard_names import with_standard_imports
 from leafwise.agents.team import Team
 from leafwise.agents.tests_in_order import check_of_assert
+from leafwise.agents.tidy import tidied, without_definitions, without_tests
 from leafwise.agents.written import Written
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
 from leafwise.runtime.engine import Generation
@@ -148,19 +150,24 @@ class Coder:
 def _read_code(opening: str, sample: Sample, spec: Spec) -> Written:
     answer = opening + sample.text
     found = extract_code(answer, spec.entry_point, continuable(spec.statement, spec.entry_point))
-    code = found.code
-    given = "\n".join(filter(None, (type_imports(spec.signature, spec.given), spec.given)))
-    if code and given:
-        code = with_given(without_copies(code, spec.context), given)
-    if code:
-        code = with_standard_imports(code)
     return Written(
-        code=code,
+        code=_completed(found.code, spec) if found.code else "",
         rule=found.rule,
         answer=answer,
         cut=sample.finish_reason is not FinishReason.STOP,
         logprob=sample.logprob / sample.tokens if sample.logprob is not None and sample.tokens else None,
     )
+
+
+def _completed(code: str, spec: Spec) -> str:
+    """A coder's module without what is there already or of no use, and with what it takes for granted."""
+    code = without_definitions(without_tests(code, spec.setup, spec.entry_point), context_names(spec.context))
+    given = "\n".join(filter(None, (type_imports(spec.signature, spec.given), spec.given)))
+    code = with_standard_imports(with_given(code, given) if given else code)
+    if spec.entry_point is None:
+        return code
+    told = "\n".join([spec.statement, spec.given, spec.setup, *(example.code for example in spec.examples)])
+    return tidied(code, {spec.entry_point, *re.findall(r"\w+", told)})
 
 
 # --- generalist ------------------------------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ def value_of_split(settings: Settings, plans: int, answers_left: float) -> float
 def value_of_growth(settings: Settings, share: float, growths: int, answers_left: float) -> float:
     """Of writing leaves and their parent once more, so that there are more versions to combine.
 
+    It needs no end that the budget has to carry: each version that is written can be the one that was missing.
+
     Args:
         settings: the knobs.
         share: of the leaves that are written again.
@@ -57,7 +59,7 @@ def value_of_growth(settings: Settings, share: float, growths: int, answers_left
         answers_left: what the budget has room for.
     """
     cost = settings.leaf_samples * (share + _GLUE_LENGTH)
-    return settings.split_chance * 0.5**growths / cost if answers_left >= cost else 0.0
+    return settings.split_chance * 0.5**growths / cost if answers_left >= 1 else 0.0
 
 
 def value_of_repair(settings: Settings, near: float, answers_left: float) -> float:

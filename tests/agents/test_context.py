@@ -10,13 +10,14 @@ import pytest
 from team_script import scripted_team
 
 from leafwise.agents import AnswerStatus, EventKind, Settings, TaskError, resume, start
-from leafwise.agents.context import pack, relevant, with_context, without_copies
+from leafwise.agents.context import context_names, pack, relevant, with_context
 from leafwise.agents.context_documents import Document, documents_of, import_lines, render
 from leafwise.agents.context_files import load_context, parse_context, read_context
 from leafwise.agents.context_ranking import scores, words_of
 from leafwise.agents.errors import RunError
 from leafwise.agents.given import with_given
 from leafwise.agents.solve import read_inputs
+from leafwise.agents.tidy import without_definitions
 from leafwise.runtime.errors import UsageError
 
 UTILS = '''"""Helpers."""
@@ -239,8 +240,10 @@ def test_built_in_names_are_not_imported_for_an_answer() -> None:
 def test_an_answer_s_own_version_of_the_context_goes() -> None:
     context = render(documents()[:2])
     code = "def f(x):\n    return slugify(x)\n\n@cache\ndef slugify(t):\n    return t\n\nclass Basket: ...\n"
-    assert without_copies(code, context) == "def f(x):\n    return slugify(x)\n\n\nclass Basket: ...\n"
-    assert without_copies(code, "") == code
+    assert (
+        without_definitions(code, context_names(context)) == "def f(x):\n    return slugify(x)\n\n\nclass Basket: ...\n"
+    )
+    assert without_definitions(code, context_names("")) == code
 
 
 def test_what_is_to_be_written_is_not_told_of(utils: Path) -> None:

@@ -37,6 +37,9 @@ def leaf_reply(request: Request, _index: int) -> str:
     return next(code for name, code in LEAVES.items() if f"def {name}" in request.continuation)
 
 
+COMPOSED = "\n    return sum_of([square_of(x) for x in xs])\n"
+
+
 def team() -> ScriptedEngine:
     return scripted_team(
         {
@@ -44,7 +47,7 @@ def team() -> ScriptedEngine:
             "tester": "?",
             "generalist": PLAN,
             "leaf": leaf_reply,
-            "compose": "\n    return sum_of([square_of(x) for x in xs])\n",
+            "compose": COMPOSED,
             "critic": "Hm.",
             "repair": "?",
         }
@@ -182,7 +185,8 @@ def test_a_run_that_ends_after_its_review_does_not_ask_again() -> None:
         first.cancel()
         return leaf_reply(request, index)
 
-    engine = scripted_team({"draft": "\n    return 0\n", "tester": "?", "generalist": PLAN, "leaf": stop_at_leaf})
+    replies = {"draft": "\n    return 0\n", "tester": "?", "generalist": PLAN, "compose": COMPOSED}
+    engine = scripted_team({**replies, "leaf": stop_at_leaf})
     first = start(TASK, model=engine, sandbox=sandbox(), review=lambda plan: plan.stubs[:1], store=True)
     with pytest.raises(RunInterrupted):
         first.result(timeout=30)

@@ -133,7 +133,7 @@ def test_what_is_wrong_is_said_with_its_place(folder: Path, text: str, words: st
 
 def test_hints_name_what_was_meant_or_what_there_is(folder: Path) -> None:
     assert refused(folder, "[team]\ndraft = 3").hint.startswith(
-        "did you mean drafts? there are agreement, answer_tokens, context_tokens, drafts"
+        "did you mean drafts? there are agreement, answer_tokens, combinations, context_tokens, drafts"
     )
     assert "coder, critic, generalist, tester" in refused(folder, "[roles.zz]").hint
     assert f"it is {Settings().drafts}" in refused(folder, "[team]\ndrafts = 0").hint

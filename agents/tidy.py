@@ -1,0 +1,62 @@
+"""Taking definitions out of a module, with the rest of its text as it was written."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable
+
+from leafwise.agents.plans import mentioned
+from leafwise.runtime.syntax import parse
+
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def without_definitions(code: str, names: Collection[str]) -> str:
+    """A module without its own functions and classes of these names.
+
+    Args:
+        code: a module that parses.
+        names: of what it should not define.
+    """
+    return _without(code, (node for node in parse(code).body if isinstance(node, _Definition) and node.name in names))
+
+
+def without_tests(code: str, setup: str, entry_point: str | None) -> str:
+    """A module without what it copied from the user's tests file: it has to pass those, not to bring them.
+
+    Args:
+        code: a module that parses.
+        setup: see `Spec.setup`.
+        entry_point: stays, whatever the tests file has of that name.
+    """
+    theirs = {node.name for node in parse(setup).body if isinstance(node, _Definition)} - {entry_point}
+    tests = {
+        node.name
+        for node in parse(code).body
+        if isinstance(node, ast.ClassDef) and any("TestCase" in ast.unparse(base) for base in node.bases)
+    }
+    return without_definitions(code, theirs | tests)
+
+
+def tidied(code: str, keep: Collection[str]) -> str:
+    """A module without functions and classes that nothing in it needs.
+
+    Args:
+        code: a module that parses.
+        keep: names that somebody else needs.
+    """
+    nodes = {str(i): node for i, node in enumerate(parse(code).body)}
+    roots = {key for key, node in nodes.items() if not isinstance(node, _Definition) or node.name in keep}
+    kept = mentioned(nodes, roots)
+    return _without(code, (node for key, node in nodes.items() if key not in kept))
+
+
+def _without(code: str, nodes: Iterable[ast.stmt]) -> str:
+    lines: list[str | None] = [*code.split("\n")]
+    for node in nodes:
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+        end = node.end_lineno or first
+        lines[first - 1 : end] = [None] * (end - first + 1)
+    if None not in lines:
+        return code
+    return "\n".join(line for line in lines if line is not None).strip("\n") + "\n"

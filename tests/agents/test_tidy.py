@@ -1,0 +1,31 @@
+"""Definitions are taken out of a module, and the rest of its text stays as it was written."""
+
+from __future__ import annotations
+
+from leafwise.agents.tidy import tidied, without_definitions, without_tests
+
+MODULE = (
+    "import os\n\n\ndef a(x):\n    return b(x)  # b is below\n\n\n"
+    "def b(x):\n    return x\n\n\n@cache\ndef c(x):\n    return c(x)\n"
+)
+
+
+def test_what_nothing_needs_goes_and_the_rest_keeps_its_comments() -> None:
+    assert tidied(MODULE, {"a"}) == MODULE.partition("\n\n\n@cache")[0] + "\n"
+
+
+def test_what_somebody_needs_stays() -> None:
+    assert tidied(MODULE, {"a", "c"}) == MODULE
+    script = "def a():\n    return 1\n\n\nprint(a())\n"
+    assert tidied(script, set()) == script
+
+
+def test_definitions_are_dropped_by_name() -> None:
+    assert without_definitions(MODULE, {"c", "nothing"}) == MODULE.partition("\n\n\n@cache")[0] + "\n"
+
+
+def test_copies_of_the_tests_go_but_never_the_function_asked_for() -> None:
+    setup = "class TestAdd:\n    def test(self): ...\ndef add(a, b): ...\n"
+    own = "def add(a, b):\n    return a + b\n"
+    copied = "\n\nclass TestAdd:\n    def test(self):\n        add(1, 2)\n\n\nclass T(unittest.TestCase):\n    pass\n"
+    assert without_tests(own + copied, setup, "add") == own
