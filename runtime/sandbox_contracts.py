@@ -89,6 +89,11 @@ class Program(Contract):
     """Code that the tester runs first: imports and helpers of the checks. `import solution` gives the candidate's
     functions.
     """
+    entry_point: str | None = None
+    """The function that is asked for, if it is known. Where its name is a builtin's, such as `sum`, that name is the
+    program's in the code of the checks, and nothing if the program has none. The program's other functions under such
+    names are not seen there, and in expected values none is: they would judge.
+    """
     trusted_checks: bool = False
     """Whether setup and checks come from a data set and not from a model: they then run in a tester process that is
     kept for many programs, which is quicker. What the checks change in library modules may then be seen by later ones.

@@ -101,7 +101,13 @@ class Worker:
         """
         source = program.source.encode("utf-8", "surrogatepass")
         checks = [check.model_dump() for check in program.checks]
-        job = {"setup": program.setup, "checks": checks, "stop": program.stop_at_first_failure, "trace": program.trace}
+        job = {
+            "setup": program.setup,
+            "entry_point": program.entry_point,
+            "checks": checks,
+            "stop": program.stop_at_first_failure,
+            "trace": program.trace,
+        }
         message = {"limits": limits.model_dump(), "kept": program.trusted_checks, "trace": program.trace}
         tests = json.dumps(job).encode()
         with memory_file(source) as solver, memory_file(tests) as tester, Job(limits, len(checks)) as running:
