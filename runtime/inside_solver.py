@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from leafwise.runtime.inside_codec import Codec, Tree, UncrossableError
+from leafwise.runtime.inside_operators import OPERATORS, enter, leave
 from leafwise.runtime.inside_timer import CallTimer, OutOfTimeError
 from leafwise.runtime.inside_trace import Tracer
 from leafwise.runtime.inside_values import is_mutable
@@ -44,6 +45,9 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "bool": bool,
     "isinstance": isinstance,
     "state": lambda value: _state(value),
+    "enter": enter,
+    "leave": leave,
+    **OPERATORS,
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from leafwise.runtime.inside_child import content
 from leafwise.runtime.inside_errors import LoadError, origin_of
 from leafwise.runtime.inside_names import PRELOADED, CheckNames, Solution
-from leafwise.runtime.inside_remote import Remote, Solver, SolverLost
+from leafwise.runtime.inside_remote import NotTriedError, Remote, Solver, SolverLost
 from leafwise.runtime.inside_tester_state import TesterState, hide_modules_of
 from leafwise.runtime.inside_trace import KEPT_LINES, MAX_SHOWN, MAX_VALUES
 from leafwise.runtime.inside_values import same
@@ -132,7 +132,7 @@ class _Tester:
                 result["passed"] = raises is None
         except BaseException as error:  # anything may come out of a check, exits too
             result["error"], result["line"] = _described(error), _line(error)
-            if raises is not None and not isinstance(error, SolverLost):
+            if raises is not None and not isinstance(error, SolverLost | NotTriedError):
                 result["passed"] = any(base.__name__ == raises for base in type(error).__mro__)
         if self._solver.lost:  # a check may have swallowed it
             result["passed"] = False
