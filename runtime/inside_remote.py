@@ -18,6 +18,7 @@ from typing import Any
 
 from leafwise.runtime.inside_codec import Codec, MalformedError, Tree, UncrossableError
 from leafwise.runtime.inside_errors import CandidateErrors, LoadError, origin_of, with_origin
+from leafwise.runtime.inside_kinds import kind_encoders
 from leafwise.runtime.inside_operators import OPERATORS, REFLECTED
 from leafwise.runtime.inside_values import is_mutable, restore
 from leafwise.runtime.inside_wire import Link, LinkBrokenError
@@ -50,7 +51,7 @@ class Solver:
         self._link = link
         self._lock = RLock()
         self._functions: list[Callable[..., Any]] = []
-        self._codec = Codec(self._refer, self._resolve)
+        self._codec = Codec(self._refer, self._resolve, known=kind_encoders())
         self._errors = CandidateErrors()
 
     def load(self) -> tuple[Any, dict[str, Any]]:
