@@ -12,12 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 _ARITHMETIC = ["add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "lshift", "rshift", "and", "xor", "or"]
+COMPARISONS = ("__lt__", "__le__", "__gt__", "__ge__")
 REFLECTED = (*_ARITHMETIC, "pow", "divmod")
 """Names, without underscores, of those that may be the right operand's to say."""
-_OTHERS = "ipow lt le gt ge neg pos invert abs index"
+_OTHERS = "ipow neg pos invert abs index"
 _OPERATORS = [*_ARITHMETIC, *(f"i{name}" for name in _ARITHMETIC), *_OTHERS.split()]
 OPERATORS: dict[str, Callable[..., Any]] = {
     **{f"__{name}__": getattr(operator, f"__{name}__") for name in _OPERATORS},
+    **{name: getattr(operator, name) for name in COMPARISONS},
     **{f"__{name}__": getattr(builtins, name) for name in ("pow", "divmod", "int", "float", "complex", "round")},
     **{f"__{name}__": getattr(math, name) for name in ("trunc", "floor", "ceil")},
 }

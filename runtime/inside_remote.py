@@ -1,11 +1,11 @@
 """The tester's view of the candidate: stand-ins for its functions, classes and objects.
 
 A stand-in forwards calls, attributes, iteration and the like, because their results are plain data that the tester
-then judges with its own operators. It equals no plain data, and between it and plain data no comparison, arithmetic or
-membership test has a value: otherwise a candidate could answer with an object that agrees with every test. What the
-candidate raises there counts. Operators between two of its objects are forwarded like calls, but two stand-ins are
-equal if their states are, which the solver has to tell without knowing whether it is to be equal. Runs inside the
-sandbox, standard library only.
+then judges with its own operators. It equals no plain data, is no number, and between it and plain data no comparison,
+arithmetic or membership test has a value: otherwise a candidate could answer with an object that agrees with every
+test. Between two of its objects, arithmetic may give a third and a comparison a truth; and what the candidate raises
+counts everywhere. Two stand-ins are equal if their states are, which the solver has to tell without knowing whether it
+is to be equal. Runs inside the sandbox, standard library only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from leafwise.runtime.inside_codec import Codec, MalformedError, Tree, UncrossableError
 from leafwise.runtime.inside_errors import CandidateErrors, LoadError, origin_of, with_origin
 from leafwise.runtime.inside_kinds import kind_encoders
-from leafwise.runtime.inside_operators import OPERATORS, REFLECTED
+from leafwise.runtime.inside_operators import COMPARISONS, OPERATORS, REFLECTED
 from leafwise.runtime.inside_values import is_mutable, restore
 from leafwise.runtime.inside_wire import Link, LinkBrokenError
 
@@ -235,9 +235,12 @@ def _forwarded(name: str, *, is_reflected: bool = False) -> Callable[..., Any]:
     def operate(self: Remote, /, *others: Any) -> Any:
         solver: Solver = object.__getattribute__(self, "_Remote__solver")
         value = solver.request(name, *others, self) if is_reflected else solver.request(name, self, *others)
-        if name == "__round__" or all(isinstance(other, Remote) for other in others):
+        if name == "__abs__":  # one answer about one object, like its length
             return value
-        raise NotTriedError(f"{name} between an object of the program and plain data: the program would judge itself")
+        kind = bool if name in COMPARISONS else Remote
+        if isinstance(value, kind) and all(isinstance(other, Remote) for other in others):
+            return value
+        raise NotTriedError(f"{name} of an object of the program gives no value here: the program would judge itself")
 
     return operate
 
