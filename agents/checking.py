@@ -51,7 +51,7 @@ def examine(
     brief = [check.model_copy(update={"cpu_seconds": _CALL_SECONDS}) for check in checks]
     tried = (*spec.examples, *brief, *(Check(code=call, cpu_seconds=_CALL_SECONDS) for call in inputs))
     first, second = len(spec.examples), len(spec.examples) + len(checks)
-    verdict = sandbox.run(Program(source=source, checks=(_LOADED, *tried), setup=spec.setup), limits, cancel)
+    verdict = sandbox.run(_program(source, spec, tried), limits, cancel)
     results: list[CheckResult | None] = [*verdict.checks[1:]]
     if verdict.checks:
         results += _beyond(source, spec, tried, results, sandbox, limits, limits.wall_seconds - verdict.seconds, cancel)
@@ -72,6 +72,10 @@ def examine(
         detail=verdict.detail if ended else "",
         level=verdict.level,
     )
+
+
+def _program(source: str, spec: Spec, tried: Sequence[Check]) -> Program:
+    return Program(source=source, checks=(_LOADED, *tried), setup=spec.setup, entry_point=spec.entry_point)
 
 
 def _beyond(
@@ -100,7 +104,7 @@ def _beyond(
         rest = tried[at + 1 :]
         cpu = min(limits.cpu_seconds, _MORE_SECONDS)
         limits = limits.model_copy(update={"cpu_seconds": cpu, "wall_seconds": wall_left})
-        verdict = sandbox.run(Program(source=source, checks=(_LOADED, *rest), setup=spec.setup), limits, cancel)
+        verdict = sandbox.run(_program(source, spec, rest), limits, cancel)
         wall_left -= verdict.seconds
         results += (more := verdict.checks[1:])
         if not more:

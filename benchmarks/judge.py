@@ -112,6 +112,7 @@ class _Judge:
             source=case.answer.module,
             setup=suite.setup,
             checks=suite.checks,
+            entry_point=case.problem.entry_point,
             trusted_checks=True,
             stop_at_first_failure=True,
         )

@@ -12,8 +12,9 @@
 
 Order, keys of any kind and signs of zero are kept; that two places hold the same object is not. A value of a subclass
 crosses as the first plain type among its bases, read through that type's own methods, since the subclass may override
-any. Everything else (functions, objects, files, a value beyond the caps below) is no plain data: `refer` gives its
-tree, or it raises `UncrossableError`; of a tree only the side that wrote `refer` knows what it stands for, `resolve`.
+any; `inside_kinds` has the exceptions among arguments. Everything else (functions, objects, files, a value beyond the
+caps below) is no plain data: `refer` gives its tree, or it raises `UncrossableError`; of a tree only the side that
+wrote `refer` knows what it stands for, `resolve`.
 
 Never pickle or marshal: decoding runs no code of the sender, and what `encode` could not have made is a
 `MalformedError`. A sender can still choose keys whose hashes collide, so time is for the clock outside to limit. Runs
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import builtins
 import types
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -65,6 +66,7 @@ class Codec:
         refer: gives the tree for a value that is not plain data; without it such a value raises `UncrossableError`.
         resolve: gives the value for a tag that is not plain data; without it such a tag raises `MalformedError`.
         max_nodes: values with more values inside do not cross.
+        known: class and encoder, by the id of the class, where that is not the usual one.
     """
 
     def __init__(
@@ -72,10 +74,11 @@ class Codec:
         refer: Callable[[object], Tree] | None = None,
         resolve: Callable[[str, Tree], object] | None = None,
         max_nodes: int = MAX_NODES,
+        known: dict[int, tuple[type, Encode]] | None = None,
     ) -> None:
         self._refer, self._resolve = refer, resolve
         self._max_nodes = self._nodes_left = max_nodes
-        self._found: dict[int, tuple[type, Encode]] = {}
+        self._found = known or {}
 
     def encode(self, value: object) -> Tree:
         """The tree of a value.
@@ -212,11 +215,6 @@ def _encode_dict(codec: Codec, value: Any, depth: int) -> Tree:
     return {"d": [codec.each(half(value), count, depth) for half in (dict.keys, dict.values)]}
 
 
-def _encode_ordered(codec: Codec, value: Any, depth: int) -> Tree:
-    keys = list(OrderedDict.__iter__(value))  # dict.keys would not know of move_to_end
-    return {"d": [codec.each(half, len(keys), depth) for half in (keys, [dict.__getitem__(value, k) for k in keys])]}
-
-
 def _encode_complex(codec: Codec, value: complex, depth: int) -> Tree:
     plain = complex.__pos__(value)
     return {"c": codec.each((plain.real, plain.imag), 2, depth)}
@@ -251,7 +249,6 @@ _ENCODERS: dict[int, Encode] = {
     id(list): lambda codec, value, depth: codec.each(list.__iter__(value), list.__len__(value), depth),
     id(tuple): _items_encoder(tuple, "t"),
     id(dict): _encode_dict,
-    id(OrderedDict): _encode_ordered,
     id(set): _items_encoder(set, "s"),
     id(frozenset): _items_encoder(frozenset, "f"),
     id(bytes): _bytes_encoder(bytes, "b"),

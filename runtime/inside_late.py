@@ -65,6 +65,15 @@ def _fraction_encoder(fraction: Any) -> Encode:
     return encode
 
 
+def _ordered_encoder(ordered: Any) -> Encode:
+    def encode(codec: Codec, value: Any, depth: int) -> Tree:
+        keys = list(ordered.__iter__(value))  # dict.keys would not know of move_to_end
+        halves = keys, [dict.__getitem__(value, key) for key in keys]
+        return {"d": [codec.each(half, len(keys), depth) for half in halves]}
+
+    return encode
+
+
 def _halves(numerator: int, denominator: int) -> tuple[int, int]:
     if min(int.bit_length(numerator), int.bit_length(denominator)) > _MAX_FRACTION:
         raise OverflowError("a fraction of too many digits")
@@ -72,6 +81,7 @@ def _halves(numerator: int, denominator: int) -> tuple[int, int]:
 
 
 _LATE: tuple[tuple[str, str, Callable[[Any], Encode]], ...] = (
+    ("collections", "OrderedDict", _ordered_encoder),
     ("datetime", "datetime", _clock_encoder),
     ("datetime", "date", _clock_encoder),
     ("datetime", "time", _clock_encoder),

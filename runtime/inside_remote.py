@@ -1,10 +1,11 @@
 """The tester's view of the candidate: stand-ins for its functions, classes and objects.
 
 A stand-in forwards calls, attributes, iteration and the like, because their results are plain data that the tester
-then judges with its own operators. It forwards no comparison, no arithmetic and no membership test, and equals no plain
-data: otherwise a candidate could answer with an object that agrees with every test. Two stand-ins are equal if their
-states are, which the solver has to tell without knowing whether it is to be equal. Runs inside the sandbox, standard
-library only.
+then judges with its own operators. It equals no plain data, is no number, and between it and plain data no comparison,
+arithmetic or membership test has a value: otherwise a candidate could answer with an object that agrees with every
+test. Between two of its objects, arithmetic may give a third and a comparison a truth; and what the candidate raises
+counts everywhere. Two stand-ins are equal if their states are, which the solver has to tell without knowing whether it
+is to be equal. Runs inside the sandbox, standard library only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 
 from leafwise.runtime.inside_codec import Codec, MalformedError, Tree, UncrossableError
 from leafwise.runtime.inside_errors import CandidateErrors, LoadError, origin_of, with_origin
+from leafwise.runtime.inside_kinds import kind_encoders
+from leafwise.runtime.inside_operators import COMPARISONS, OPERATORS, REFLECTED
 from leafwise.runtime.inside_values import is_mutable, restore
 from leafwise.runtime.inside_wire import Link, LinkBrokenError
 
@@ -29,6 +32,10 @@ _CANNOT_LEAK = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 class SolverLost(BaseException):
     """The solver died or broke the protocol; no check can pass from here on."""
+
+
+class NotTriedError(BaseException):
+    """The candidate would judge itself; no exception that a check may ask for."""
 
 
 class Solver:
@@ -44,7 +51,7 @@ class Solver:
         self._link = link
         self._lock = RLock()
         self._functions: list[Callable[..., Any]] = []
-        self._codec = Codec(self._refer, self._resolve)
+        self._codec = Codec(self._refer, self._resolve, known=kind_encoders())
         self._errors = CandidateErrors()
 
     def load(self) -> tuple[Any, dict[str, Any]]:
@@ -122,7 +129,7 @@ class Solver:
             args = [self._codec.decode(tree) for tree in message["args"]]
             kwargs = {str(name): self._codec.decode(tree) for name, tree in message["kwargs"].items()}
             return {"value": self._codec.encode(function(*args, **kwargs))}
-        except Exception as error:  # the tests' own function raised: the candidate gets to see that
+        except (Exception, NotTriedError) as error:  # the tests' own function raised: the candidate gets to see that
             return {"error": type(error).__name__, "text": str(error)[:1000]}
 
     def _refer(self, value: object) -> Tree:
@@ -210,11 +217,38 @@ class Remote:
 
     __hash__ = object.__hash__
 
+    def __enter__(self) -> Any:
+        return self.__solver.request("enter", self)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        """The candidate hears of an exception, and cannot end it: a check may have failed with it."""
+        self.__solver.request("leave", self, kind.__name__ if kind is not None else None, str(error)[:1000])
+
     def __str__(self) -> str:
         return _name_of(self) if self.__solver.describing else str(self.__solver.request("str", self))
 
     def __repr__(self) -> str:
         return _name_of(self) if self.__solver.describing else str(self.__solver.request("repr", self))
+
+
+def _forwarded(name: str, *, is_reflected: bool = False) -> Callable[..., Any]:
+    def operate(self: Remote, /, *others: Any) -> Any:
+        solver: Solver = object.__getattribute__(self, "_Remote__solver")
+        value = solver.request(name, *others, self) if is_reflected else solver.request(name, self, *others)
+        if name == "__abs__":  # one answer about one object, like its length
+            return value
+        kind = bool if name in COMPARISONS else Remote
+        if isinstance(value, kind) and all(isinstance(other, Remote) for other in others):
+            return value
+        raise NotTriedError(f"{name} of an object of the program gives no value here: the program would judge itself")
+
+    return operate
+
+
+for _name in OPERATORS:
+    setattr(Remote, _name, _forwarded(_name))
+for _name in REFLECTED:
+    setattr(Remote, f"__r{_name}__", _forwarded(f"__{_name}__", is_reflected=True))
 
 
 def _id_of(remote: Remote) -> int:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from leafwise.runtime.inside_codec import Codec, Tree, UncrossableError
+from leafwise.runtime.inside_kinds import decode_kind
+from leafwise.runtime.inside_operators import OPERATORS, enter, leave
 from leafwise.runtime.inside_timer import CallTimer, OutOfTimeError
 from leafwise.runtime.inside_trace import Tracer
 from leafwise.runtime.inside_values import is_mutable
@@ -44,6 +46,9 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "bool": bool,
     "isinstance": isinstance,
     "state": lambda value: _state(value),
+    "enter": enter,
+    "leave": leave,
+    **OPERATORS,
 }
 
 
@@ -134,6 +139,8 @@ class _Solver:
     def _resolve(self, tag: str, payload: Tree) -> object:
         if tag == "own":
             return self._objects[payload]
+        if tag == "kind":
+            return decode_kind(self._codec, payload)
         if tag == "builtin":
             return getattr(builtins, payload)
         if tag == "cb":

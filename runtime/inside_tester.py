@@ -5,21 +5,19 @@ The verdict is appended to a memory file that the solver never had. Runs inside 
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import gc
-import importlib
 import json
 import os
 import socket
 import sys
 import time
-import types
 from typing import Any
 
 from leafwise.runtime.inside_child import content
 from leafwise.runtime.inside_errors import LoadError, origin_of
-from leafwise.runtime.inside_remote import Remote, Solver, SolverLost
+from leafwise.runtime.inside_names import PRELOADED, CheckNames, Solution
+from leafwise.runtime.inside_remote import NotTriedError, Remote, Solver, SolverLost
 from leafwise.runtime.inside_tester_state import TesterState, hide_modules_of
 from leafwise.runtime.inside_trace import KEPT_LINES, MAX_SHOWN, MAX_VALUES
 from leafwise.runtime.inside_values import same
@@ -28,28 +26,7 @@ from leafwise.runtime.inside_wire import Link, to_json
 DONE, WORN = b"done", b"worn"
 """What the zygote hears when a program has been judged: go on, or the same and this process must judge no other."""
 _MAX_TEXT = 1000
-_USUAL = {
-    **dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque"), "collections"),
-    **dict.fromkeys(("inf", "nan", "isclose", "pi", "sqrt"), "math"),
-    **dict.fromkeys(("date", "datetime", "timedelta"), "datetime"),
-    "Decimal": "decimal",
-    "Fraction": "fractions",
-}
-"""Names that expected values are often built with, and their modules."""
 _MAX_LINE = 1_000_000
-_PRELOADED = (
-    "collections",
-    "copy",
-    "functools",
-    "heapq",
-    "itertools",
-    "json",
-    "math",
-    "operator",
-    "random",
-    "re",
-    "string",
-)
 
 
 def keep_testing(control: socket.socket, scratch: str | None, kept: bool) -> None:
@@ -65,7 +42,7 @@ def keep_testing(control: socket.socket, scratch: str | None, kept: bool) -> Non
     gc.enable()
     if scratch is not None:
         hide_modules_of(scratch)
-    state = TesterState(_PRELOADED) if kept else None
+    state = TesterState(PRELOADED) if kept else None
     while True:
         _, fds, _, _ = socket.recv_fds(control, 16, 2)
         if len(fds) != 2:
@@ -105,9 +82,7 @@ class _Tester:
         self._job = job
         self._solver = solver
         self._verdict = verdict
-        self._given: dict[str, Any] = {}
         self._limit: float | None = None
-        self._space: dict[str, Any] = {"__name__": "checks", "__builtins__": builtins}
 
     def write(self, message: Any) -> None:
         data = memoryview(to_json(message) + b"\n")
@@ -116,8 +91,10 @@ class _Tester:
 
     def run(self, module: Remote, names: dict[str, Any]) -> None:
         self.write({"loaded": True})
-        self._fill(module, names)
+        self._names = CheckNames(self._job, names)
+        sys.modules["solution"] = Solution(module, names, self._job["entry_point"])
         failure = self._set_up()
+        self._names.ask_for_entry_point()
         for number, check in enumerate(self._job["checks"]):
             start = time.perf_counter()
             self._forget_trace()
@@ -132,22 +109,9 @@ class _Tester:
                 break
         self.write({"end": True, "setup": failure["error"] if failure else ""})
 
-    def _fill(self, module: Remote, names: dict[str, Any]) -> None:
-        """Give the checks the library's usual modules and the candidate's names; the latter can't replace a builtin."""
-        texts = [self._job["setup"], *(check["code"] for check in self._job["checks"])]
-        every = "\n".join([*texts, *(check["expected"] or "" for check in self._job["checks"])])
-        self._space |= {name: importlib.import_module(name) for name in _PRELOADED if name in every}
-        free = {name: value for name, value in names.items() if _may_be_given(name)}
-        clash = free.keys() & self._space.keys()
-        if clash:  # a module can't be called: a call of its name means the candidate's function
-            clash -= _called_names(texts)
-        self._given = {name: value for name, value in free.items() if name not in clash}
-        self._space |= self._given
-        sys.modules["solution"] = _Solution(module, names)
-
     def _set_up(self) -> dict[str, Any] | None:
         try:
-            exec(compile(self._job["setup"], "<setup>", "exec", dont_inherit=True), self._space)
+            exec(compile(self._job["setup"], "<setup>", "exec", dont_inherit=True), self._names.space)
         except BaseException as error:  # the setup is as untrusted as the checks
             return {"passed": False, "error": f"in the setup: {_described(error)}", "line": _line(error)}
         return None
@@ -160,15 +124,15 @@ class _Tester:
             value, is_expression = self._evaluate(check["code"], where, check["expected"] is not None)
             if check["expected"] is not None:
                 result["observed"] = self._shown(value)
-                expected = self._expected(check["expected"], where)
-                result["passed"] = same(value, expected)
+                expected = compile(check["expected"], where, "eval", dont_inherit=True)
+                result["passed"] = same(value, eval(expected, self._names.of_expected(expected)))
             else:
                 if is_expression:
                     result["observed"] = self._shown(value)
                 result["passed"] = raises is None
         except BaseException as error:  # anything may come out of a check, exits too
             result["error"], result["line"] = _described(error), _line(error)
-            if raises is not None and not isinstance(error, SolverLost):
+            if raises is not None and not isinstance(error, SolverLost | NotTriedError):
                 result["passed"] = any(base.__name__ == raises for base in type(error).__mro__)
         if self._solver.lost:  # a check may have swallowed it
             result["passed"] = False
@@ -178,16 +142,6 @@ class _Tester:
         if seconds != self._limit:
             self._limit = seconds
             self._solver.request("limit", seconds)
-
-    def _expected(self, text: str, where: str) -> Any:
-        """The value of an expression, in which the library's usual names are the library's own.
-
-        The candidate's of that name, which the setup did not replace, would be whatever the candidate likes.
-        """
-        code = compile(text, where, "eval", dont_inherit=True)
-        mine = [n for n in code.co_names if n in _USUAL and self._space.get(n) is self._given.get(n)]
-        usual = {name: getattr(importlib.import_module(_USUAL[name]), name) for name in mine}
-        return eval(code, self._space | usual)
 
     def _forget_trace(self) -> None:
         if self._job["trace"]:
@@ -205,9 +159,9 @@ class _Tester:
         except SyntaxError:
             if only_expression:
                 raise
-            exec(compile(code, where, "exec", dont_inherit=True), self._space)
+            exec(compile(code, where, "exec", dont_inherit=True), self._names.space)
             return None, False
-        return eval(expression, self._space), True
+        return eval(expression, self._names.space), True
 
     def _shown(self, value: object) -> str:
         self._solver.describing = True
@@ -219,44 +173,9 @@ class _Tester:
             self._solver.describing = False
 
 
-class _Solution(types.ModuleType):
-    """What `import solution` gives in the setup and the checks; constants are read anew each time."""
-
-    def __init__(self, module: Remote, names: dict[str, Any]) -> None:
-        super().__init__("solution")
-        self.__all__ = [name for name in names if not name.startswith("_") and not hasattr(builtins, name)]
-        self._reach = module, names
-
-    def __getattr__(self, name: str) -> Any:
-        module, names = self.__dict__["_reach"]
-        if name not in names:
-            raise AttributeError(f"the program has no top-level name {name!r}")
-        held = names[name]
-        return held if isinstance(held, type) else getattr(module, name)
-
-
 def _trace_line(number: int, function: str, values: list[list[str]]) -> dict[str, Any]:
     shown = [[_cut(str(name), MAX_SHOWN), _cut(str(text), MAX_SHOWN)] for name, text in values[:MAX_VALUES]]
     return {"line": max(1, min(int(number), _MAX_LINE)), "function": _cut(str(function), MAX_SHOWN), "values": shown}
-
-
-def _may_be_given(name: str) -> bool:
-    return name.isidentifier() and not name.startswith("__") and not hasattr(builtins, name)
-
-
-def _called_names(codes: list[str]) -> set[str]:
-    import ast  # not warm: rarely asked for
-
-    called = set()
-    for code in codes:
-        try:
-            tree = ast.parse(code.strip())
-        except (SyntaxError, ValueError, RecursionError):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                called.add(node.func.id)
-    return called
 
 
 def _described(error: BaseException) -> str:

@@ -35,7 +35,7 @@ class TesterProcess:
         """What went wrong when its walls were put up; then it judges nothing."""
         self._limits = limits
         self._served = 0
-        self._worn = False
+        self._worn = self._ready = False
         self._cpu_before = 0.0
         self._control, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -68,16 +68,24 @@ class TesterProcess:
     def hear(self) -> str:
         """Its next message, which must be there: `done`, `ended`, or "" for one that matters to nobody."""
         try:
-            said = self._control.recv(2000)
+            said = self._receive()
         except OSError:
-            return "ended"
+            said = b""
         if said == _READY:
+            self._ready = True
             return ""
         if said in (DONE, WORN):
             self._worn = said == WORN
             return "done"
-        self.broken = said.decode(errors="replace")
+        if not self._ready:
+            self.broken = said.decode(errors="replace") or "the process of the checks ended before its walls stood"
         return "ended"
+
+    def _receive(self) -> bytes:
+        try:
+            return self._control.recv(2000)
+        except ConnectionResetError:  # it ended without reading a program; what it said before is still there
+            return self._control.recv(2000)
 
     def fileno(self) -> int:
         """Readable when there is something to hear."""

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import _thread
 import builtins
+import gc
 import operator
 import os
+import resource
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
+
+_MOST_GROWN_KB = 64 << 10
+"""Memory that a program's checks may have taken at most, for the process to go on: what it leaves limits the next."""
 
 
 class _Nothing:
@@ -47,12 +52,16 @@ class TesterState:
         self._modules = [builtins, *(sys.modules[name] for name in modules if name in sys.modules)]
         self._content = self._contents()
         self._settings = _settings()
+        self._peak = _peak_kb()
 
     def is_clean_again(self) -> bool:
-        """Forget the last program and its random numbers; whether all else is as it was before it."""
+        """Forget the last program, its values and its random numbers; whether all else is as it was before it."""
         sys.modules.pop("solution", None)
+        gc.collect()  # a function of the setup and the names it was made among hold each other
         if (random := sys.modules.get("random")) is not None:
             random.seed()
+        if _peak_kb() - self._peak > _MOST_GROWN_KB:
+            return False
         return _settings() == self._settings and all(map(_is_same, self._contents(), self._content))
 
     def _contents(self) -> list[list[Any]]:
@@ -74,6 +83,10 @@ def _settings() -> list[object]:
         [sys.getrecursionlimit(), sys.get_int_max_str_digits(), _thread._count()],
         [os.getcwd(), dict(os.environ), _umask()],
     ]
+
+
+def _peak_kb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _umask() -> int:

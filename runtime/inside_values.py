@@ -10,13 +10,14 @@ from collections import deque
 from typing import Any
 
 from leafwise.runtime.inside_arrays import array_type
+from leafwise.runtime.inside_kinds import KINDS
 
-_MUTABLE = {id(kind) for kind in (list, dict, set, bytearray, deque)}
+_MUTABLE = {id(kind) for kind in (list, dict, set, bytearray, deque)} | KINDS
 _SCALARS = (bool, int, float, complex, str, bytes)
 
 
 def is_mutable(value: object) -> bool:
-    """Whether `restore` can give the value new content: a container or an array, and not of a subclass."""
+    """Whether `restore` can give the value new content: a container or an array, and not of a class of one's own."""
     return id(type(value)) in _MUTABLE or type(value) is array_type()  # by id: a metaclass may define __eq__
 
 
@@ -26,7 +27,7 @@ def restore(old: Any, new: Any) -> bool:
     Returns:
         Whether `old` now has the content of `new`; False when the two can't be matched in place.
     """
-    if type(old) is not type(new):
+    if type(old) is not type(new) and not (type(new) is dict and id(type(old)) in KINDS):
         return False
     if isinstance(old, list):
         old[:] = [_kept(old[i], item) if i < len(old) else item for i, item in enumerate(new)]

@@ -81,6 +81,7 @@ class math:
 def check(f): pass
 def copy(x): return 7
 """
+_SUM = "def sum(a, b):\n    return a * b\n"
 
 _RIGHT_AND_WRONG = equal("add(2, 3)", "5"), equal("add(2, 3)", "6")
 _ONE_OF_TWO = Answer(status=Status.FAILED, passed=(True, False), observed=("5", "5"), detail="1 of 2 checks passed")
@@ -279,6 +280,12 @@ _CROSSING = (
             setup="def check(f):\n    assert f == 2",
         ),
         Answer(status=Status.FAILED, passed=(False, False, False, True)),
+    ),
+    Case(
+        "the-function-asked-for-may-have-a-builtins-name",
+        tried(_SUM, equal("sum(2, 3)", "6"), equal("sum(2, 3)", "sum([2, 4])")).model_copy(
+            update={"entry_point": "sum"}
+        ),
     ),
     Case(
         "stop-iteration-ends-no-loop-of-the-checks",

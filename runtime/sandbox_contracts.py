@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from leafwise.runtime.contracts import Contract
+
+_MOST = 1 << 20
+"""Largest memory or file size in MiB, and number of threads: beyond a certain one the kernel takes no limit."""
 
 
 class SandboxLevel(StrEnum):
@@ -48,11 +51,11 @@ class Limits(Contract):
     """CPU time of the program; decides time-outs."""
     wall_seconds: float = Field(default=20.0, gt=0, le=14400)
     """Wall-clock time, a backstop for programs that sleep."""
-    memory_mb: int = Field(default=1024, ge=64)
+    memory_mb: int = Field(default=1024, ge=64, le=_MOST)
     """Address space, in MiB."""
-    processes: int = Field(default=64, ge=1)
+    processes: int = Field(default=64, ge=1, le=_MOST)
     """Threads and processes."""
-    file_mb: int = Field(default=16, ge=0)
+    file_mb: int = Field(default=16, ge=0, le=_MOST)
     """Largest file written to the scratch directory, in MiB."""
     output_chars: int = Field(default=10_000, ge=0)
     """Characters kept of what the program prints; more is dropped and `output_cut` is set."""
@@ -77,6 +80,12 @@ class Check(Contract):
     The candidate's own process keeps to it, if it likes: it saves time, and contains nothing. None is without it.
     """
 
+    @model_validator(mode="after")
+    def _is_one_form(self) -> Self:
+        if self.expected is not None and self.raises is not None:
+            raise ValueError("a check has an expected value or an expected exception, not both")
+        return self
+
 
 class Program(Contract):
     """An untrusted module and what to try on it."""
@@ -88,6 +97,11 @@ class Program(Contract):
     setup: str = ""
     """Code that the tester runs first: imports and helpers of the checks. `import solution` gives the candidate's
     functions.
+    """
+    entry_point: str | None = None
+    """The function that is asked for, if it is known. Where its name is a builtin's, such as `sum`, that name is the
+    program's in the code of the checks, and nothing if the program has none. The program's other functions under such
+    names are not seen there, and in expected values none is: they would judge.
     """
     trusted_checks: bool = False
     """Whether setup and checks come from a data set and not from a model: they then run in a tester process that is

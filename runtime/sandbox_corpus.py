@@ -46,6 +46,7 @@ def humaneval_program(problem: Mapping[str, str], completion: str, *, trusted_ch
         source=problem["prompt"] + completion,
         setup=f"{_helpers(problem['prompt'], entry_point)}\n{problem['test']}",
         checks=(Check(code=f"check({entry_point})"),),
+        entry_point=entry_point,
         trusted_checks=trusted_checks,
     )
 

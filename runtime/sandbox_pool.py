@@ -59,10 +59,8 @@ class _Task:
             if self.handle.done:
                 return None, True
             self._worker = worker
-            if self.handle.cancelled:
-                worker.cancel()
         try:
-            outcome = worker.run(self.program, self.limits)
+            outcome = worker.run(self.program, self.limits, self.handle.cancel_event)
         finally:
             with self._lock:
                 self._worker = None
@@ -88,6 +86,7 @@ class ProcessSandbox:
         self._most_waiting = waiting
         self._changed = threading.Condition()
         self._closed = False
+        self._owner = os.getpid()
         self._layers: tuple[str, ...] = ()
         self._runners = [_Runner(self) for _ in range(workers or len(os.sched_getaffinity(0)))]
         atexit.register(self.close)
@@ -142,6 +141,8 @@ class ProcessSandbox:
 
     def close(self) -> None:
         """Kill all workers and wait until they are gone. Closing twice is fine."""
+        if os.getpid() != self._owner:
+            return  # a fork of the process that owns it
         with self._changed:
             self._closed = True
             waiting = [*self._waiting]

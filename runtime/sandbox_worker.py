@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -93,15 +94,26 @@ class Worker:
         reply: dict[str, Any] = json.loads(self._control.recv(1 << 16) or b"{}")
         return reply
 
-    def run(self, program: Program, limits: Limits) -> Outcome:
+    def run(self, program: Program, limits: Limits, cancelled: threading.Event) -> Outcome:
         """Run one program.
+
+        Args:
+            program: what to run.
+            limits: what it may use.
+            cancelled: set before `cancel` is called for this program.
 
         Raises:
             SandboxBrokenError: the worker died or a wall could not be put up; it must be killed.
         """
         source = program.source.encode("utf-8", "surrogatepass")
         checks = [check.model_dump() for check in program.checks]
-        job = {"setup": program.setup, "checks": checks, "stop": program.stop_at_first_failure, "trace": program.trace}
+        job = {
+            "setup": program.setup,
+            "entry_point": program.entry_point,
+            "checks": checks,
+            "stop": program.stop_at_first_failure,
+            "trace": program.trace,
+        }
         message = {"limits": limits.model_dump(), "kept": program.trusted_checks, "trace": program.trace}
         tests = json.dumps(job).encode()
         with memory_file(source) as solver, memory_file(tests) as tester, Job(limits, len(checks)) as running:
@@ -110,6 +122,8 @@ class Worker:
                 socket.send_fds(self._control, [json.dumps(message).encode()], fds)
             except OSError as error:
                 raise SandboxBrokenError(f"the sandbox's worker is gone: {error}") from error
+            if cancelled.is_set():  # the zygote may have heard of that before it had the program
+                self.cancel()
             return running.wait(self._control, tester, len(tests))
 
     def test_layers(self) -> dict[str, list[str]]:

@@ -34,6 +34,13 @@ def test_a_hang_on_one_input_hides_no_other(sandbox: Sandbox, hang: str, seen: s
     assert evidence.behaviour == ("returns 2", seen, "returns 3", "returns -1")
 
 
+def test_a_function_with_a_builtins_name_is_the_one_that_runs(sandbox: Sandbox) -> None:
+    spec = SPEC.model_copy(update={"entry_point": "sum", "examples": (Check(code="sum(10, 15)", expected="25"),)})
+    evidence = examine("def sum(a, b):\n    return a + b\n", spec, sandbox, inputs=("sum(1, 2)", "sum(1)"))
+    assert evidence.passes
+    assert evidence.behaviour == ("returns 3", "raises TypeError")
+
+
 def test_what_hangs_on_everything_has_soon_had_its_time(sandbox: Sandbox) -> None:
     inputs = tuple(f"same({n})" for n in range(2, 66))
     evidence = examine(SAME.format(LOOP).replace("n == 7", "n != 1"), SPEC, sandbox, inputs=inputs)

@@ -38,10 +38,10 @@ def with_plus(check: str) -> ProblemSet:
     return changed(0, suites=(first.suites[0], plus)).model_copy(update={"sha256": check})
 
 
-def mbpp(code: str, *asserts: str, setup: str = "") -> ProblemSet:
-    """One task whose function is `f`."""
+def mbpp(code: str, *asserts: str, setup: str = "", name: str = "f") -> ProblemSet:
+    """One task."""
     suite = Suite(name="base", setup=setup, checks=tuple(Check(code=text) for text in asserts), cpu_seconds=3.0)
-    problem = Problem(id="Mbpp/1", prompt="Do it.", entry_point="f", reference=code, suites=(suite,), completes=False)
+    problem = Problem(id="Mbpp/1", prompt="Do it.", entry_point=name, reference=code, suites=(suite,), completes=False)
     return ProblemSet(name="mbpp", source="file", sha256="0", problems=(problem,))
 
 
@@ -95,6 +95,9 @@ WEAK: dict[str, ProblemSet] = {
     "all ask for truth": mbpp("def f(x):\n    return x > 0\n", "assert f(3)", "assert f(4)"),
     "none is true": mbpp("def f(x):\n    return x > 0\n", "assert not f(-3)", "assert not f(-4)"),
     "the function is a lambda": mbpp("f = lambda x: x + 1", "assert f(1) == 2"),
+    "the function has a builtin's name": mbpp(
+        "def sum(a, b):\n    return a - b\n", "assert sum(3, 1) == 2", name="sum"
+    ),
 }
 
 

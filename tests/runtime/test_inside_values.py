@@ -53,8 +53,9 @@ def test_restore_fills_arrays_in_place() -> None:
 
 
 def test_what_is_mutable() -> None:
-    assert all(map(is_mutable, ([], {}, set(), bytearray(), deque(), np.zeros(1))))
-    assert not any(map(is_mutable, (1, (), "", Counter(), np.eye(2).view(np.matrix), np.float64(1), None)))
+    assert all(map(is_mutable, ([], {}, set(), bytearray(), deque(), Counter(), np.zeros(1))))
+    own = type("Own", (Counter,), {})()
+    assert not any(map(is_mutable, (1, (), "", own, np.eye(2).view(np.matrix), np.float64(1), None)))
 
 
 items = st.recursive(

@@ -41,13 +41,33 @@ def test_a_test_framework_cannot_be_told_to_skip(sandbox: Sandbox, raised: str) 
     assert verdict.status is Status.FAILED, verdict
 
 
-@pytest.mark.parametrize("expected", ["Counter({'a': 2})", "deque([1])", "Fraction(1, 3)", "Decimal('0.5')"])
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "Counter({'a': 2})",
+        "deque([1])",
+        "Fraction(1, 3)",
+        "Decimal('0.5')",
+        "[Decimal(x) for x in ('0.1', '0.2')]",
+        "{x: Counter(x) for x in 'ab'}",
+        "(lambda: [Fraction(n) for n in (1, 2)])()",
+        "next(isclose(1, n) for n in (2, 3))",
+    ],
+)
 def test_an_expected_value_is_not_made_by_the_program(sandbox: Sandbox, expected: str) -> None:
     source = (
-        "last = {'wrong': 1}\ndef Counter(*a):\n    return last\ndeque = Fraction = Decimal = Counter\nf = Counter\n"
+        "last = {'wrong': 1}\ndef Counter(*a):\n    return last\nisclose = deque = Fraction = Decimal = Counter\n"
+        f"def f(x):\n    return {expected}\n"
     )
     verdict = sandbox.run(Program(source=source, checks=(Check(code="f(1)", expected=expected),)))
     assert verdict.status is Status.FAILED, verdict
+
+
+def test_an_expected_value_has_the_librarys_names_where_the_program_has_none(sandbox: Sandbox) -> None:
+    check = Check(code="f()", expected="[Decimal(x) for x in ('0.1', '0.2')]")
+    source = "import decimal\ndef f():\n    return [decimal.Decimal(x) for x in ('0.1', '0.2')]\n"
+    verdict = sandbox.run(Program(source=source, checks=(check,)))
+    assert verdict.passed, verdict
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,18 @@ def test_more_callers_than_workers() -> None:
         assert all(v.passed for v in threads.map(sandbox.run, programs))
 
 
+def test_a_fork_of_the_process_does_not_close_its_sandbox() -> None:
+    with open_sandbox(workers=1) as sandbox:
+        assert sandbox.run(DOUBLE).passed
+        before = descendants()
+        if not (child := os.fork()):
+            sandbox.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert sandbox.run(DOUBLE).passed
+        assert descendants() == before
+
+
 def test_close_while_a_program_runs() -> None:
     before = descendants()
     sandbox = open_sandbox(SandboxLevel.FULL, workers=1)

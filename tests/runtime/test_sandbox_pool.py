@@ -13,6 +13,7 @@ from leafwise.runtime.errors import SandboxError
 from leafwise.runtime.sandbox import open_sandbox
 from leafwise.runtime.sandbox_contracts import Check, Limits, Program, SandboxLevel, SandboxOptions, Status
 from leafwise.runtime.sandbox_pool import ProcessSandbox
+from leafwise.runtime.sandbox_worker import Worker
 
 pytestmark = pytest.mark.sandbox
 SLEEP = Program(source="import time\ntime.sleep(60)\n")
@@ -64,6 +65,18 @@ def test_cancelled_in_the_queue_it_has_its_verdict_at_once() -> None:
         first.cancel()
         assert first.result(5).detail == "cancelled"
         assert sandbox.run(times(3)).passed
+
+
+def test_a_cancel_that_comes_before_its_program_is_not_lost() -> None:
+    worker = Worker(SandboxOptions(level=SandboxLevel.NONE))
+    try:
+        worker.cancel()  # the zygote hears it between two programs
+        cancelled = threading.Event()
+        cancelled.set()
+        assert worker.run(SLEEP, Limits(wall_seconds=4), cancelled).report.reason == "cancelled"
+        assert worker.run(times(2), Limits(), threading.Event()).report.reason == ""
+    finally:
+        worker.kill()
 
 
 def test_a_full_queue_holds_callers_back() -> None:
@@ -158,6 +171,14 @@ def test_the_cpu_limit_of_a_kept_tester_is_per_program(one: ProcessSandbox) -> N
     verdict = one.run(program, Limits(cpu_seconds=0.5))
     assert (verdict.status, verdict.detail) == (Status.TIMEOUT, "CPU limit of 0.5 s reached")
     assert one.run(times(2, trusted=True)).passed
+
+
+def test_a_kept_tester_keeps_no_values_of_the_last_program(one: ProcessSandbox) -> None:
+    source = "def f(n):\n    return chr(97 + n) * 8_000_000\n"
+    checks = tuple(Check(code=f"a{n} = f({n})\nassert a{n}[0] == {chr(97 + n)!r}") for n in range(8))
+    program = Program(source=source, setup="def check(x):\n    return x\n", checks=checks, trusted_checks=True)
+    verdicts = [one.run(program, Limits(memory_mb=192)) for _ in range(3)]
+    assert [verdict.checks_passed for verdict in verdicts] == [8, 8, 8], verdicts
 
 
 def test_a_kept_tester_that_dies_is_replaced(one: ProcessSandbox) -> None:
