@@ -61,7 +61,9 @@ class Request(Contract):
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Sample i draws with seed + i, so equal requests give equal samples."""
     json_schema: dict[str, Any] | None = None
-    """A JSON schema, or a pydantic model class: the text can only be JSON of this form."""
+    """A JSON schema, or a pydantic model class: the text can only be JSON of this form. The characters of a `pattern` are
+    written as they are, so it should have room for no quote, backslash or control character.
+    """
     json_after: str | None = None
     """With `json_schema`: the text is free until this string appears in it, and JSON of that form after it."""
     lookup: bool = False
@@ -97,7 +99,9 @@ class FinishReason(StrEnum):
     LENGTH = "length"
     """`max_tokens` was reached: the text is cut."""
     GRAMMAR = "grammar"
-    """`max_tokens` was reached before the grammar allowed an end: the text is not complete JSON."""
+    """The text is not complete JSON: `max_tokens` was reached before the grammar allowed an end, or nothing that the
+    vocabulary has could follow.
+    """
     DEADLINE = "deadline"
     """The request's deadline passed: the text is cut."""
     CANCELLED = "cancelled"
