@@ -166,7 +166,7 @@ class Running:
         if grammar.active:
             token = int(distribution.logits.argmax())
             # looking at one token is much quicker than at all
-            if request.sampling.temperature > 0.0 or not grammar.allows(token):
+            if not request.sampling.greedy or not grammar.allows(token):
                 allowed = Distribution(grammar.restricted(distribution.logits))
                 if allowed.top == -np.inf:
                     return None

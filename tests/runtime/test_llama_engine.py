@@ -231,6 +231,18 @@ def test_a_grammar_that_nothing_can_follow_ends_the_sample(engine: LlamaEngine) 
     assert (sample.text, sample.finish_reason) == ('"a', FinishReason.GRAMMAR)
 
 
+def test_a_request_that_cannot_be_started_fails_alone(engine: LlamaEngine) -> None:
+    other = engine.submit(ASK.model_copy(update={"max_tokens": 8}))
+    with pytest.raises(ValidationError, match="half a character"):
+        Request(prompt="x", json_schema={}, json_after="\ud800")
+    unchecked = Request(prompt="x", max_tokens=2).model_copy(update={"json_schema": {}, "json_after": "\ud800"})
+    with pytest.raises(EngineError, match="could not be started: UnicodeEncodeError"):
+        engine.submit(unchecked).result(60)
+    assert other.result(60).samples[0].tokens
+    engine.drop_cache()
+    assert engine.cells_in_use() == 0
+
+
 def test_a_schema_without_a_grammar_is_refused_at_submit(engine: LlamaEngine) -> None:
     with pytest.raises(GrammarError):
         engine.submit(ASK.model_copy(update={"json_schema": {"$ref": "#/nowhere"}}))
