@@ -30,7 +30,7 @@ class Sampling(Contract):
     """
 
     temperature: float = Field(default=0.0, ge=0.0, le=5.0)
-    """0, or less than a millionth, is greedy: always the most likely token; the other fields are then without effect."""
+    """0, or less than a millionth, is greedy: always the most likely token; the other fields then have no effect."""
     top_k: int = Field(default=0, ge=0)
     """Keep the k most likely tokens; 0 keeps all."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
@@ -60,16 +60,16 @@ class Request(Contract):
     max_tokens: int = Field(default=512, ge=1)
     """Most tokens per sample, the end token included."""
     min_tokens: int = Field(default=0, ge=0)
-    """Tokens before which the model can't end its turn (stop strings still end the text). No promise with `json_schema`:
-    JSON ends where its form does.
+    """Tokens before which the model can't end its turn (stop strings still end the text). No promise with a
+    `json_schema`: JSON ends where its form does.
     """
     stop: tuple[str, ...] = ()
     """The text ends before the first of these strings."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Sample i draws with seed + i, so equal requests give equal samples."""
     json_schema: dict[str, Any] | None = None
-    """A JSON schema, or a pydantic model class: the text can only be JSON of this form. Characters of a `pattern` are said
-    as they stand there, so it should have room for no quote, backslash or control character.
+    """A JSON schema, or a pydantic model class: the text can only be JSON of this form. Characters of a `pattern` are
+    said as they stand there, so it should have room for no quote, backslash or control character.
     """
     json_after: str | None = None
     """With `json_schema`: the text is free until this string appears in it, and JSON of that form after it."""

@@ -266,7 +266,8 @@ class TestRunTyper:
     @pytest.mark.parametrize("printing", ["typer.echo('x')", "Console(force_terminal=True).print('x')"])
     def test_what_click_and_rich_make_of_it(self, printing: str) -> None:
         program = (
-            "import os, sys, typer\nfrom rich.console import Console\nfrom leafwise.runtime.cli import guarded, run_typer\n"
+            "import os, sys, typer\nfrom rich.console import Console\n"
+            "from leafwise.runtime.cli import guarded, run_typer\n"
             "read, write = os.pipe(); os.close(read); os.dup2(write, 1)\n"
             f"app = typer.Typer()\n@app.command()\ndef command():\n    {printing}\n"
             "sys.exit(guarded(lambda arguments: run_typer(app, 'name', arguments), []))\n"
