@@ -5,6 +5,7 @@ Most tests run a real process with an engine that misbehaves on demand in it; th
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import random
@@ -137,8 +138,10 @@ def test_what_had_started_fails_and_what_had_not_is_answered(
 
 
 def test_an_abort_of_ggml_says_one_line() -> None:
-    llama_cpp = pytest.importorskip("llama_cpp")
-    library = Path(llama_cpp.__file__).with_name("lib") / "libggml-base.so"
+    found = importlib.util.find_spec("llama_cpp")
+    assert found is not None
+    assert found.origin is not None
+    library = Path(found.origin).with_name("lib") / "libggml-base.so"
     program = f"import ctypes; ctypes.CDLL({str(library)!r}).ggml_abort(b'file.c', 7, b'out of rows')"
     interpreter = CHILD_COMMAND[: CHILD_COMMAND.index(sys.executable) + 1]
     done = subprocess.run([*interpreter, "-c", program], capture_output=True, text=True, timeout=60, check=False)
