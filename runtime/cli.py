@@ -81,7 +81,7 @@ def _configure_process() -> None:
     warnings.filterwarnings("ignore", category=SyntaxWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
-    name = os.environ.get("LEAFWISE_LOG", "warning").upper()
+    name = (os.environ.get("LEAFWISE_LOG") or "warning").upper()
     level = logging.getLevelNamesMapping().get(name)
     if level is None:
         raise UsageError(f"LEAFWISE_LOG={name.lower()} is no level", "use debug, info, warning or error")
@@ -223,6 +223,8 @@ def run_typer(app: typer.Typer, name: str, arguments: list[str]) -> int:
         result = app(args=arguments, prog_name=f"leafwise {name}", standalone_mode=False)
     except LeafwiseError:
         raise
+    except SystemExit as error:  # click and rich make an exit status of their own of a reader that went away
+        raise (error.__context__ if isinstance(error.__context__, BrokenPipeError) else error) from None
     except Exception as error:
         # click's own errors show themselves; it is looked at by shape, because Typer may bring its own copy of click.
         show, code = getattr(error, "show", None), getattr(error, "exit_code", None)

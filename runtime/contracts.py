@@ -30,13 +30,18 @@ class Sampling(Contract):
     """
 
     temperature: float = Field(default=0.0, ge=0.0, le=5.0)
-    """0 is greedy: always the most likely token; the other fields are then without effect."""
+    """0, or less than a millionth, is greedy: always the most likely token; the other fields then have no effect."""
     top_k: int = Field(default=0, ge=0)
     """Keep the k most likely tokens; 0 keeps all."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     """Keep the smallest set of tokens whose probabilities add up to p."""
     min_p: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Drop tokens less likely than min_p times the most likely one."""
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is always taken; logits divided by almost nothing are no numbers."""
+        return self.temperature < 1e-6
 
 
 class Request(Contract):
@@ -55,13 +60,17 @@ class Request(Contract):
     max_tokens: int = Field(default=512, ge=1)
     """Most tokens per sample, the end token included."""
     min_tokens: int = Field(default=0, ge=0)
-    """Tokens before which the model can't end its turn (stop strings still end the text)."""
+    """Tokens before which the model can't end its turn (stop strings still end the text). No promise with a
+    `json_schema`: JSON ends where its form does.
+    """
     stop: tuple[str, ...] = ()
     """The text ends before the first of these strings."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Sample i draws with seed + i, so equal requests give equal samples."""
     json_schema: dict[str, Any] | None = None
-    """A JSON schema, or a pydantic model class: the text can only be JSON of this form."""
+    """A JSON schema, or a pydantic model class: the text can only be JSON of this form. Characters of a `pattern` are
+    said as they stand there, so it should have room for no quote, backslash or control character.
+    """
     json_after: str | None = None
     """With `json_schema`: the text is free until this string appears in it, and JSON of that form after it."""
     lookup: bool = False
@@ -81,6 +90,8 @@ class Request(Contract):
             raise ValueError("a stop string is empty")
         if self.json_after is not None and (not self.json_after or self.json_schema is None):
             raise ValueError("json_after needs a json_schema, and is not empty")
+        if any("\ud800" <= char <= "\udfff" for char in self.json_after or ""):
+            raise ValueError("json_after holds half a character, which no text does")
         return self
 
     @field_validator("json_schema", mode="before")
@@ -97,7 +108,9 @@ class FinishReason(StrEnum):
     LENGTH = "length"
     """`max_tokens` was reached: the text is cut."""
     GRAMMAR = "grammar"
-    """`max_tokens` was reached before the grammar allowed an end: the text is not complete JSON."""
+    """The text is not complete JSON: `max_tokens` was reached before the grammar allowed an end, or nothing that the
+    vocabulary has could follow.
+    """
     DEADLINE = "deadline"
     """The request's deadline passed: the text is cut."""
     CANCELLED = "cancelled"

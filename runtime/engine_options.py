@@ -49,6 +49,6 @@ class EngineOptions(Contract):
     chat: bool = True
     """Refuse a model without a chat template, which can't be instructed."""
     api_key: SecretStr | None = None
-    """For a model behind a URL: the server's key. Never logged or stored."""
+    """For a model behind a URL: the server's key; not sent where the URL has a login. Never logged or stored."""
     request_seconds: float = Field(default=600.0, gt=0)
     """For a model behind a URL: most seconds that one request may take without a deadline of its own."""

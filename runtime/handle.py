@@ -16,7 +16,8 @@ class Handle(Generic[Item, Outcome]):
     """Iterate for items, `result()` or `await` for the outcome, `cancel()` to stop early.
 
     Iterating starts from the first item, however late; several iterators see the same items. An error of the work is
-    raised by the iterators and by `result()`. Everything works from any thread, with and without asyncio.
+    raised by the iterators and by `result()`. Everything works from any thread, with and without asyncio; a coroutine
+    that is cancelled while it waits here (Ctrl-C, a time-out) cancels the work.
     """
 
     def __init__(self) -> None:
@@ -103,33 +104,37 @@ class Handle(Generic[Item, Outcome]):
             index += 1
 
     async def __aiter__(self) -> AsyncIterator[Item]:
-        index = 0
-        while await asyncio.to_thread(self._wait_for, index):
-            yield self._items[index]
-            index += 1
+        changed, index = asyncio.Event(), 0
+        wake = _setter(changed)
+        self.watch(wake, wake)
+        while True:
+            changed.clear()
+            done = self._done  # before the look at the items: after the end none is added
+            while index < len(self._items):
+                yield self._items[index]
+                index += 1
+            if done:
+                break
+            await self._until(changed)
+        if self._error is not None:
+            raise self._error
 
     def __await__(self) -> Generator[Any, None, Outcome]:
         return self._await().__await__()
 
     async def _await(self) -> Outcome:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
+        ended = asyncio.Event()
+        self.watch(lambda _: None, _setter(ended))
+        await self._until(ended)
+        return self.result()
 
-        def end() -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        def wake(_: Outcome | Exception) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime
-                loop.call_soon_threadsafe(end)
-
-        self.watch(lambda _: None, wake)
+    async def _until(self, event: asyncio.Event) -> None:
+        """Wait in the caller's loop, without a thread; who is cancelled meanwhile cancels the work."""
         try:
-            await ended
+            await event.wait()
         except asyncio.CancelledError:
             self.cancel()
             raise
-        return self.result()
 
     def _wait_for(self, index: int) -> bool:
         """Wait until item `index` is there; False if the work ended before it."""
@@ -171,3 +176,14 @@ class Handle(Generic[Item, Outcome]):
             return self._error
         assert self._outcome is not None
         return self._outcome
+
+
+def _setter(event: asyncio.Event) -> Callable[[object], None]:
+    """Sets an event of the running loop, from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def wake(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime
+            loop.call_soon_threadsafe(event.set)
+
+    return wake

@@ -25,7 +25,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers, hf_raise_for_s
 
 from leafwise.runtime.contracts import Contract
 from leafwise.runtime.errors import DownloadError
-from leafwise.runtime.hub_errors import TransportError, explained
+from leafwise.runtime.hub_errors import TransportError, explained, usable_settings
 from leafwise.runtime.models import ModelEntry, resolve
 
 Phase = Literal["download", "verify"]
@@ -115,8 +115,9 @@ def _cached(entry: ModelEntry, folder: Path, report: Progress) -> Path | None:
 
 
 def _ask_hub(repo_id: str, filename: str, endpoint: str | None) -> _Remote:
-    url = hf_hub_url(repo_id, filename, revision=_BRANCH, endpoint=endpoint)
-    answer = get_hf_file_metadata(url, library_name=_LIBRARY, endpoint=endpoint)
+    with usable_settings(endpoint or constants.ENDPOINT):
+        url = hf_hub_url(repo_id, filename, revision=_BRANCH, endpoint=endpoint)
+        answer = get_hf_file_metadata(url, library_name=_LIBRARY, endpoint=endpoint)
     etag, commit = answer.etag or "", answer.commit_hash or ""
     # Both become parts of paths, and the endpoint may be any server.
     if answer.size is None or not all(re.fullmatch(r"\w[\w.-]{0,127}", part, re.ASCII) for part in (etag, commit)):

@@ -15,10 +15,10 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # of httpx or httpx2
 
-from leafwise.runtime.errors import DownloadError
+from leafwise.runtime.errors import DownloadError, LeafwiseError
 from leafwise.runtime.models import ModelEntry
 
-__all__ = ["TransportError", "explained"]
+__all__ = ["TransportError", "explained", "usable_settings"]
 
 
 @contextmanager
@@ -52,6 +52,29 @@ def explained(entry: ModelEntry, hub: str) -> Iterator[None]:
             "free some disk space and pull again: it goes on from where it was"
             if full
             else "check the hub's cache directory; HF_HUB_CACHE puts it elsewhere",
+        ) from error
+
+
+@contextmanager
+def usable_settings(hub: str) -> Iterator[None]:
+    """Say whose fault it is where the hub's library stumbles over what the environment says, before it asks anybody.
+
+    Args:
+        hub: the hub's address.
+
+    Raises:
+        DownloadError: the address, a token, a proxy or a file of certificates is none that can be used.
+    """
+    try:
+        yield
+    except (LeafwiseError, TransportError, OfflineModeIsEnabled):
+        raise
+    # whatever it, its HTTP library and that one's parts make of a setting: OSError, UnicodeError, ImportError ...
+    except Exception as error:
+        raise DownloadError(
+            f"cannot ask {hub}: {' '.join(str(error).split()) or type(error).__name__}",
+            "look at HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE "
+            "in the environment",
         ) from error
 
 

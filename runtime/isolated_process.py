@@ -42,7 +42,8 @@ _BACKTRACE = re.compile(r"\[0x[0-9a-f]+\]$|^#\d|^\[|^0x[0-9a-f]+ in ")
 # Large pages for what malloc gets from the system: llama.cpp writes zeros over its whole cache when it opens, and page
 # by page that takes seconds (measured: 1.9 GB in 2.4 s, with large pages in 0.3 s). OpenMP's threads spin while they
 # wait: beside other work on the machine that costs more than it gains. Both have to be set before a process starts.
-_ENVIRONMENT = ("GLIBC_TUNABLES=glibc.malloc.hugetlb=1", "GOMP_SPINCOUNT=1000")
+# And no backtrace of ggml's: where gdb is installed it lets that speak, after the line that says what happened.
+_ENVIRONMENT = ("GLIBC_TUNABLES=glibc.malloc.hugetlb=1", "GOMP_SPINCOUNT=1000", "GGML_NO_BACKTRACE=1")
 
 CHILD_COMMAND = ("env", *_ENVIRONMENT, sys.executable, "-P", "-m", "leafwise.runtime.isolated_child")
 """Starts the child. `-P`: a `llama_cpp.py` in the current directory must not be imported."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from leafwise.runtime.contracts import Completion, FinishReason, Piece, Request, Sample, Usage
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.llama import LlamaModel
@@ -129,10 +131,13 @@ class Running:
         self.position += right
         return right
 
-    def _draw(self, distribution: Distribution) -> int:
-        """Draw the next token and see whether the sample ends with it."""
+    def _draw(self, distribution: Distribution) -> int | None:
+        """Draw the next token and see whether the sample ends with it, or for want of one."""
         request = self.job.request
         token = self._choose(distribution)
+        if token is None:
+            self.finished = FinishReason.GRAMMAR
+            return None
         if request.logprobs:
             self._logprob += distribution.log_probability(token)
         if self.job.first_token is None:
@@ -151,7 +156,8 @@ class Running:
             self.finished = FinishReason.LENGTH if whole else FinishReason.GRAMMAR
         return token
 
-    def _choose(self, distribution: Distribution) -> int:
+    def _choose(self, distribution: Distribution) -> int | None:
+        """The next token; None where the grammar has come to a point at which nothing can follow."""
         request, grammar = self.job.request, self._grammar
         if grammar is None:
             if self._tokens < request.min_tokens:
@@ -160,8 +166,11 @@ class Running:
         if grammar.active:
             token = int(distribution.logits.argmax())
             # looking at one token is much quicker than at all
-            if request.sampling.temperature > 0.0 or not grammar.allows(token):
-                token = self._sampler.draw(Distribution(grammar.restricted(distribution.logits)))
+            if not request.sampling.greedy or not grammar.allows(token):
+                allowed = Distribution(grammar.restricted(distribution.logits))
+                if allowed.top == -np.inf:
+                    return None
+                token = self._sampler.draw(allowed)
         else:
             token = self._sampler.draw(distribution)
             while not grammar.allows(token):

@@ -119,6 +119,17 @@ def _apply(sampler: Any, candidates: Any) -> None:
     llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
 
 
+class _Converter(llama_grammar.SchemaConverter):  # type: ignore[misc]  # llama_cpp has no types
+    """llama-cpp-python's converter; its own literals lose the backslashes of JSON's escapes."""
+
+    def _format_literal(self, literal: str) -> str:
+        """A JSON text as a literal of GBNF; characters stand for themselves where JSON lets them."""
+        text = json.dumps(json.loads(literal), ensure_ascii=False)
+        if any("\ud800" <= char <= "\udfff" for char in text):  # half characters: no text holds them
+            text = literal
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def grammar_from_schema(schema: dict[str, Any]) -> str:
     """A GBNF grammar for JSON texts of the given JSON schema.
 
@@ -126,7 +137,10 @@ def grammar_from_schema(schema: dict[str, Any]) -> str:
         GrammarError: the schema uses something that has no grammar.
     """
     try:
-        return str(llama_grammar.json_schema_to_gbnf(json.dumps(schema)))
+        converter = _Converter(prop_order={}, allow_fetch=False, dotall=False, raw_pattern=False)
+        # through JSON, so that the caller's own dictionary is not written to
+        converter.visit(converter.resolve_refs(json.loads(json.dumps(schema)), "stdin"), "")
+        return str(converter.format_grammar())
     # the converter raises whatever it stumbles over: KeyError, TypeError, AssertionError, RecursionError ...
     except Exception as error:
         raise GrammarError(

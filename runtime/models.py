@@ -6,10 +6,12 @@ import difflib
 import importlib.resources
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from leafwise.runtime.contracts import Contract
-from leafwise.runtime.errors import ModelNotFoundError
+from leafwise.runtime.errors import ModelNotFoundError, UsageError
 from leafwise.runtime.gguf_walk import open_gguf
 
 
@@ -95,14 +97,35 @@ def entry_of(name: str) -> ModelEntry:
 
 
 def locate(entry: ModelEntry) -> Path | None:
-    """The entry's file if it is on this machine. Never asks the network."""
+    """The entry's file if it is on this machine. Never asks the network.
+
+    Raises:
+        UsageError: see `readable_settings`.
+    """
     if entry.package is not None:
         return _in_package(entry.package, entry.filename)
     # Imported here: takes 0.2 s, and the embedded model and paths do without.
-    from huggingface_hub import try_to_load_from_cache
+    with readable_settings():
+        from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(entry.repo_id or "", entry.filename)
     return Path(found) if isinstance(found, str) else None
+
+
+@contextmanager
+def readable_settings() -> Iterator[None]:
+    """Around an import of the hub's library, which reads its settings then.
+
+    Raises:
+        UsageError: one of its environment variables is nonsense.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(
+            f"the settings of the Hugging Face hub can not be read: {error}",
+            "look at the environment variables HF_ENDPOINT, HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_ETAG_TIMEOUT",
+        ) from error
 
 
 def resolve(name_or_path: str) -> ResolvedModel:
@@ -113,6 +136,7 @@ def resolve(name_or_path: str) -> ResolvedModel:
     Raises:
         ModelNotFoundError: no such name or file, or the file of that name is not here yet; the hint says how to get it.
         ModelFileError: the path is a directory, cannot be read, or is not a GGUF.
+        UsageError: see `readable_settings`.
     """
     if name_or_path in MODELS:
         entry = MODELS[name_or_path]

@@ -58,9 +58,10 @@ def list_models(as_json: _Json = False) -> None:
 @app.command()
 def pull(name: Annotated[str, typer.Argument(help="A name from `leafwise models list`.")]) -> None:
     """Download a model and verify it; goes on where an interrupted download stopped. Prints the file's path."""
-    from leafwise.runtime import hub
-    from leafwise.runtime.models import entry_of
+    from leafwise.runtime.models import entry_of, readable_settings
 
+    with readable_settings():
+        from leafwise.runtime import hub
     entry = entry_of(name)
     try:
         with _progress(name) as report:

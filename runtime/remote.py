@@ -62,7 +62,8 @@ class RemoteEngine:
       ends. So it gets one request at a time, each after a one-token request that finds errors and counts the prompt.
 
     Args:
-        url: the server's OpenAI-compatible interface, usually ending in `/v1`; a login in it is used.
+        url: the server's OpenAI-compatible interface, usually ending in `/v1`; a login in it is used, and
+            then no key.
         options: used are `api_key`, `request_seconds`, `running` (requests in flight, 16 by default) and `context`
             (tokens that a sequence may have, where the server does not say or allows more; 8,192 where nobody says).
         model: the served model's name; may be left out where there is only one.

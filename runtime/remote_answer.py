@@ -75,6 +75,8 @@ class Draft:
             raise self._error_object(chunk)
         self._take_costs(chunk)
         choices = chunk.get("choices")
+        if choices is None and ("choices" in chunk or "usage" in chunk):  # how some servers send what it cost
+            choices = []
         if not isinstance(choices, list) or not all(isinstance(c, dict) for c in choices):
             raise self._strange(event.data)
         for choice in choices[:1] if self.reason is None else ():
@@ -95,7 +97,7 @@ class Draft:
             self._say(self._assembler.add(text.encode("utf-8", "replace")))  # lone surrogates can't be text
         if self._assembler.stopped:  # the server did not see the stop string
             self.reason, self.done = FinishReason.STOP, True
-        elif reason is not None:
+        elif reason:  # some servers send an empty one while it goes on
             self._end(reason)
 
     def _end(self, reason: str) -> None:

@@ -8,8 +8,8 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -53,7 +53,8 @@ class Address:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError:
+            _ = httpx.URL(url).host  # what it cannot send is refused here, before anything is sent
+        except (ValueError, httpx.InvalidURL):
             parts, port = SplitResult("", "", "", "", ""), None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             # the URL itself is not repeated: it may hold a password
@@ -69,32 +70,31 @@ class Wire:
 
     Args:
         address: the server's.
-        key: the API key; empty sends none.
+        key: the API key; empty sends none, and a login in the address is sent instead of it.
         connections: requests in flight at once, at most.
 
     Raises:
-        EngineError: the key can't be sent, or there is a login beside it.
+        EngineError: the key can't be sent, or the environment's settings for connections can't be used.
     """
 
     def __init__(self, address: Address, key: str, connections: int) -> None:
         if any(not "!" <= c <= "~" for c in key):
             raise EngineError("the API key holds characters that can't be sent", "it is one word of ASCII characters")
-        if key and address.login:
-            raise EngineError("there are both a key and a login in the address", "give only one of them")
         self.address = address
         self.secrets = Secrets(key, address.login)
         self.sends_key = bool(key or address.login)
-        # Compressed answers could be small here and huge in memory; so none are asked for, and none are read.
-        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        bearer = {"Authorization": f"Bearer {key}"} if key and not address.login else {}
         user, _, password = address.login.partition(":")
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            auth=httpx.BasicAuth(user, password) if address.login else None,
-            follow_redirects=False,  # the key is for this server only
-            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # the rest is bounded by the request's own time
-            limits=httpx.Limits(max_connections=connections + 4),  # and some beside, for counting tokens
-            trust_env=urlsplit(address.url).hostname not in _LOOPBACK,  # a proxy is no way to this machine
-        )
+        with _usable_settings(address.url, self.secrets):
+            self._client = httpx.AsyncClient(
+                # Compressed answers could be small here and huge in memory; so none are asked for, and none are read.
+                headers={"Accept-Encoding": "identity"} | bearer,
+                auth=httpx.BasicAuth(user, password) if address.login else None,
+                follow_redirects=False,  # the key is for this server only
+                timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # the rest is bounded by the request's own time
+                limits=httpx.Limits(max_connections=connections + 4),  # and some beside, for counting tokens
+                trust_env=urlsplit(address.url).hostname not in _LOOPBACK,  # a proxy is no way to this machine
+            )
 
     async def close(self) -> None:
         """Close every connection."""
@@ -193,6 +193,18 @@ class Wire:
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             return EngineError("this is not the address of a server", "write it like http://127.0.0.1:8000/v1")
         return EngineError(f"the connection to {url} broke: {said}", "look at the server's log")
+
+
+@contextmanager
+def _usable_settings(url: str, secrets: Secrets) -> Iterator[None]:
+    """Say whose fault it is where httpx stumbles over proxies and certificates that the environment names."""
+    try:
+        yield
+    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+        raise EngineError(
+            f"no connection to {url} can be set up: {secrets.clean(str(error))}",
+            "look at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR in the environment",
+        ) from None
 
 
 @dataclass

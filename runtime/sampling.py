@@ -76,7 +76,7 @@ class Sampler:
 
     def draw(self, distribution: Distribution) -> int:
         """The next token."""
-        if self._sampling.temperature == 0.0:
+        if self._sampling.greedy:
             return int(distribution.logits.argmax())
         tokens, weights = candidates(distribution, self._sampling)
         at = _index_of(self._random.random(), weights)
@@ -88,7 +88,7 @@ def candidates(distribution: Distribution, sampling: Sampling) -> tuple[Tokens |
 
     Args:
         distribution: of the next token.
-        sampling: with a temperature above 0.
+        sampling: not a greedy one.
 
     Returns:
         The tokens' numbers, None if all of them can be drawn; and a weight for each.

@@ -7,17 +7,20 @@ room in the cache, so nothing that runs is ever cut for lack of cells and nobody
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 
 from leafwise.runtime.contracts import Completion, FinishReason, Sample
-from leafwise.runtime.errors import GrammarError, LeafwiseError
+from leafwise.runtime.errors import EngineError, LeafwiseError
 from leafwise.runtime.jobs import Job, Running
 from leafwise.runtime.kv_cache import KVCache
 from leafwise.runtime.llama import LlamaModel
 from leafwise.runtime.llama_batch import Row
 from leafwise.runtime.metering import Recorder
 from leafwise.runtime.prefix_tree import common_length
+
+log = logging.getLogger(__name__)
 
 _WORTH_WAITING = 32
 """Tokens of a shared beginning below which it is quicker to compute them again than to wait for them."""
@@ -208,9 +211,10 @@ class Scheduler:
                 return
             try:
                 sample = Running(self._model, job, job.started, sequence)
-            except GrammarError as error:
+            # this request's boundary: whatever is wrong with it, the others go on
+            except Exception as error:
                 self.cache.close_sample(sequence)
-                self._end_job(job, error)
+                self._fail_job(job, error)
                 return
             job.started += 1
             self._running.append(sample)
@@ -246,6 +250,16 @@ class Scheduler:
                 for index in range(job.request.n):
                     job.samples.setdefault(index, Sample(text="", finish_reason=reason, tokens=0))
                 self._end_job(job, None)
+
+    def _fail_job(self, job: Job, error: Exception) -> None:
+        """End a job, of which a sample could not be started."""
+        for sample in [s for s in self._running if s.job is job]:
+            self._end_sample(sample, FinishReason.CANCELLED)
+        if not isinstance(error, LeafwiseError):
+            log.error("a sample could not be started", exc_info=error)
+            said = f"{type(error).__name__}: {error}"
+            error = EngineError(f"the request could not be started: {said}", "please report this")
+        self._end_job(job, error)
 
     def _end_job(self, job: Job, error: LeafwiseError | None) -> None:
         """Take the job out, keep its prompt as a cache, and answer the caller; nothing happens the second time."""

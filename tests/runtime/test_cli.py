@@ -106,6 +106,15 @@ class TestDispatch:
     def test_an_unknown_command_like_no_other(self) -> None:
         assert "`leafwise --help` lists the commands" in run("xyzzy").stderr
 
+    @pytest.mark.parametrize(
+        ("level", "status", "said"), [("", 0, ""), ("loud", 2, "error: LEAFWISE_LOG=loud is no level")]
+    )
+    def test_the_level_of_the_log(self, level: str, status: int, said: str) -> None:
+        done = run("models", "list", LEAFWISE_LOG=level)
+        assert done.returncode == status
+        assert done.stderr.startswith(said)
+        assert bool(done.stderr) == bool(said)
+
     def test_the_rest_of_the_arguments_goes_to_the_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[list[str]] = []
 
@@ -243,6 +252,28 @@ class TestRunTyper:
     def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run_typer(self.app(), "name", ["--help"]) == 0
         assert "leafwise name" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("arguments", [["models", "list"], ["models", "list", "--help"]])
+    def test_a_reader_that_goes_away_is_no_failure(self, arguments: list[str]) -> None:
+        read, write = os.pipe()
+        os.close(read)
+        with os.fdopen(write, "wb") as pipe:
+            done = subprocess.run(
+                [*COMMAND, *arguments], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+            )
+        assert (done.returncode, done.stderr) == (141, "")
+
+    @pytest.mark.parametrize("printing", ["typer.echo('x')", "Console(force_terminal=True).print('x')"])
+    def test_what_click_and_rich_make_of_it(self, printing: str) -> None:
+        program = (
+            "import os, sys, typer\nfrom rich.console import Console\n"
+            "from leafwise.runtime.cli import guarded, run_typer\n"
+            "read, write = os.pipe(); os.close(read); os.dup2(write, 1)\n"
+            f"app = typer.Typer()\n@app.command()\ndef command():\n    {printing}\n"
+            "sys.exit(guarded(lambda arguments: run_typer(app, 'name', arguments), []))\n"
+        )
+        done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (141, "")
 
     def test_an_interruption_goes_on_to_the_root(self) -> None:
         assert cli.guarded(lambda arguments: cli.run_typer(self.app(KeyboardInterrupt()), "name", arguments), []) == 130

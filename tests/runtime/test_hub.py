@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from gguf_files import File
 from hub_server import COMMIT, Hub, serving
+from huggingface_hub import close_session
 
 from leafwise.runtime import hub as hub_module
 from leafwise.runtime.errors import DownloadError, ModelNotFoundError
@@ -203,6 +204,31 @@ def test_nobody_is_there(cache: Path) -> None:
     with pytest.raises(DownloadError, match=f"cannot reach {address}") as caught:
         pull(ENTRY, endpoint=address, cache=cache)
     assert "connection" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),
+        ("ALL_PROXY", "foo://127.0.0.1:9"),
+        ("HTTPS_PROXY", "127.0.0.1:notaport"),
+        ("HF_TOKEN", "hf_\N{LATIN SMALL LETTER E WITH ACUTE}"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+    ],
+)
+def test_settings_that_nobody_can_be_asked_with(
+    hub: Hub, cache: Path, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    close_session()  # the library keeps its connections, and what it read for them
+    with pytest.raises(DownloadError, match=rf"cannot ask {hub.url}: \S") as caught:
+        pull(ENTRY, endpoint=hub.url, cache=cache)
+    assert variable in caught.value.hint
+
+
+def test_a_hub_s_address_that_is_none(cache: Path) -> None:
+    with pytest.raises(DownloadError, match="cannot ask http://"):
+        pull(ENTRY, endpoint="http://[::1", cache=cache)
 
 
 def test_downloads_are_switched_off(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

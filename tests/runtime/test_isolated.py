@@ -5,6 +5,7 @@ Most tests run a real process with an engine that misbehaves on demand in it; th
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import random
@@ -35,6 +36,7 @@ from leafwise.runtime.errors import (
     UsageError,
 )
 from leafwise.runtime.isolated import IsolatedEngine
+from leafwise.runtime.isolated_process import CHILD_COMMAND
 
 REAL = EngineOptions(context=1024, running=4)
 QUICK = EngineOptions(hang_seconds=0.8)
@@ -133,6 +135,17 @@ def test_what_had_started_fails_and_what_had_not_is_answered(
     meter = engine.meter()
     assert meter.restarts == 1
     assert meter.requests == 4
+
+
+def test_an_abort_of_ggml_says_one_line() -> None:
+    found = importlib.util.find_spec("llama_cpp")
+    assert found is not None
+    assert found.origin is not None
+    library = Path(found.origin).with_name("lib") / "libggml-base.so"
+    program = f"import ctypes; ctypes.CDLL({str(library)!r}).ggml_abort(b'file.c', 7, b'out of rows')"
+    interpreter = CHILD_COMMAND[: CHILD_COMMAND.index(sys.executable) + 1]
+    done = subprocess.run([*interpreter, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGABRT, "file.c:7: out of rows\n")
 
 
 def test_a_request_is_run_again_once_only() -> None:
@@ -364,6 +377,7 @@ import sys, time
 from leafwise.runtime.contracts import Request
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.isolated import IsolatedEngine
+from leafwise.runtime.isolated_process import CHILD_COMMAND
 engine = IsolatedEngine("unruly", EngineOptions(), command=tuple(sys.argv[2:]))
 generation = engine.submit(Request(prompt="run"))
 print(engine.pid, "llama_cpp" in sys.modules, flush=True)

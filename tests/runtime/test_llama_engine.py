@@ -208,6 +208,41 @@ def test_a_grammar_that_does_not_come_to_an_end_is_reported(engine: LlamaEngine)
     assert engine.submit(request).result().samples[0].finish_reason is FinishReason.GRAMMAR
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["a\nb\t", "C:\\temp", 'say "hi"', "a\0b", "é 日 \U0001f600 \x7f\u2028", "\ud800", {'a"b\\n': ["\n"]}],
+    ids=ascii,
+)
+def test_a_constant_of_a_schema_is_said_as_it_is(engine: LlamaEngine, value: object) -> None:
+    schema: dict[str, object] = {"const": value}
+    if isinstance(value, dict):
+        named = {name: {"const": item} for name, (item,) in value.items()}
+        schema = {"type": "object", "properties": named, "required": [*value], "additionalProperties": False}
+        value = {name: item for name, (item,) in value.items()}
+    request = Request(prompt="The answer:", json_schema=schema, max_tokens=60)
+    (sample,) = engine.submit(request).result(60).samples
+    assert json.loads(sample.text) == value
+    assert sample.finish_reason is FinishReason.STOP
+
+
+def test_a_grammar_that_nothing_can_follow_ends_the_sample(engine: LlamaEngine) -> None:
+    schema = {"type": "string", "pattern": "^a\\x00b$"}  # llama.cpp's grammars have no such character
+    (sample,) = engine.submit(Request(prompt="The answer:", json_schema=schema)).result(60).samples
+    assert (sample.text, sample.finish_reason) == ('"a', FinishReason.GRAMMAR)
+
+
+def test_a_request_that_cannot_be_started_fails_alone(engine: LlamaEngine) -> None:
+    other = engine.submit(ASK.model_copy(update={"max_tokens": 8}))
+    with pytest.raises(ValidationError, match="half a character"):
+        Request(prompt="x", json_schema={}, json_after="\ud800")
+    unchecked = Request(prompt="x", max_tokens=2).model_copy(update={"json_schema": {}, "json_after": "\ud800"})
+    with pytest.raises(EngineError, match="could not be started: UnicodeEncodeError"):
+        engine.submit(unchecked).result(60)
+    assert other.result(60).samples[0].tokens
+    engine.drop_cache()
+    assert engine.cells_in_use() == 0
+
+
 def test_a_schema_without_a_grammar_is_refused_at_submit(engine: LlamaEngine) -> None:
     with pytest.raises(GrammarError):
         engine.submit(ASK.model_copy(update={"json_schema": {"$ref": "#/nowhere"}}))

@@ -235,3 +235,21 @@ def test_unknown_memory_request_is_a_usage_error(tiny: Path) -> None:
 
     with pytest.raises(UsageError):
         read_header(tiny).kv_cache_bytes(0)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("HF_ENDPOINT", "http://[::1"), ("HF_HUB_DOWNLOAD_TIMEOUT", "x"), ("HF_HUB_ETAG_TIMEOUT", "1s")],
+)
+@pytest.mark.parametrize("arguments", [("pull", "llama3.2-1b"), ("list",)])
+def test_settings_of_the_hub_that_are_nonsense(arguments: tuple[str, ...], variable: str, value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "leafwise.runtime.cli", "models", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, variable: value},
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: the settings of the Hugging Face hub can not be read: ")
+    assert f" {variable}" in done.stderr.splitlines()[1]

@@ -406,7 +406,8 @@ def test_a_login_in_the_url_is_used_and_not_shown(fake: FakeServer) -> None:
         ("http://host:99999999/v1", None, "not the address"),
         ("http://[::1/v1", None, "not the address"),
         ("http://host/v1?key=1", None, "not the address"),
-        ("http://me:pw@127.0.0.1/v1", "key", "both a key and a login"),
+        ("http://xn--/v1", None, "not the address"),
+        ("http://127.0.0.1/\udcff/v1", None, "not the address"),
         ("http://127.0.0.1/v1", "two\nlines", "can't be sent"),
         (f"http://127.0.0.1:{free_port()}/v1", None, "cannot reach"),
     ],
@@ -416,6 +417,48 @@ def test_addresses_and_keys_that_can_not_work(url: str, key: str | None, match: 
         open_remote(url, EngineOptions(api_key=None if key is None else SecretStr(key)))
     assert caught.value.hint
     assert "pw" not in str(caught.value)
+
+
+def test_a_login_in_the_url_is_sent_and_not_the_key_beside_it(fake: FakeServer) -> None:
+    login = "Basic bWU6cHc="
+    with open_remote(fake.url.replace("//", "//me:pw@"), EngineOptions(api_key=SecretStr(KEY))) as engine:
+        answer(engine)
+    assert {asked.authorization for asked in fake.asked} == {login}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),
+        ("ALL_PROXY", "foo://127.0.0.1:9"),
+        ("HTTP_PROXY", "http://[::1"),
+        ("NO_PROXY", "[::1,localhost"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+    ],
+)
+def test_settings_that_no_connection_can_be_made_with(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(EngineError, match=r"no connection to http://model.invalid/v1 can be set up: \S") as caught:
+        open_remote("http://model.invalid/v1", EngineOptions())
+    assert variable in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [choice("hi"), choice("", ""), choice("", "stop"), {"choices": None, "usage": {"prompt_tokens": 3}}],
+        [choice("hi", "stop"), {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}],
+    ],
+)
+def test_what_other_servers_send_beside_an_answer_is_no_error(
+    fake: FakeServer, connect: Opener, events: list[Any]
+) -> None:
+    fake.plays = [stream(*events, b"[DONE]")]
+    completion = answer(connect())
+    assert (completion.samples[0].text, completion.samples[0].finish_reason) == ("hi", FinishReason.STOP)
+    assert completion.usage.prompt_tokens == 3
 
 
 @pytest.mark.parametrize("play", [refuse(200, b"<html>"), refuse(200, [1]), refuse(200, {"data": [1]}), refuse(404)])

@@ -97,7 +97,9 @@ def test_the_draws_follow_the_chain_s_probabilities(sampling: Sampling) -> None:
 
 def test_greedy_takes_the_first_of_the_most_likely() -> None:
     logits = np.array([0, 3, 1, 3], np.float32)
-    assert Sampler(Sampling(), 5).draw(Distribution(logits)) == 1
+    for temperature in (0.0, 1e-46, 1e-38, 9e-7):
+        assert Sampler(Sampling(temperature=temperature), 5).draw(Distribution(logits)) == 1
+    assert Sampler(Sampling(temperature=2e-6), 5).draw(Distribution(logits)) in (1, 3)
 
 
 def test_equal_seeds_draw_equal_tokens() -> None:
