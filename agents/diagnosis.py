@@ -38,7 +38,14 @@ def diagnose(
         SandboxError: the sandbox failed; nothing is known about the candidate.
     """
     tried = (*spec.examples, *checks)
-    program = Program(source=source, checks=tried, setup=spec.setup, trace=True, stop_at_first_failure=True)
+    program = Program(
+        source=source,
+        checks=tried,
+        setup=spec.setup,
+        entry_point=spec.entry_point,
+        trace=True,
+        stop_at_first_failure=True,
+    )
     verdict = sandbox.run(program, limits, cancel)
     results = [*verdict.checks, *[None] * (len(tried) - len(verdict.checks))]
     failure = first_failure(tried, results, verdict)

@@ -53,25 +53,30 @@ NO_CODE = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
 """What parsing a text that is no Python may raise."""
 
 
-def called_names(code: str) -> list[str]:
-    """Names of plain functions that a piece of code calls, builtins left out, outermost first."""
+def called_names(code: str, about: str | None = None) -> list[str]:
+    """Names of plain functions that a piece of code calls, builtins left out but for `about`, outermost first."""
     try:
         tree = parse(code)
     except NO_CODE:
         return []
     calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return [name for name in calls if not hasattr(builtins, name)]
+    return [name for name in calls if name == about or not hasattr(builtins, name)]
 
 
-def find_examples(text: str) -> list[Check]:
-    """Examples in a text: doctest lines, `f(x) == y`, `f(x) -> y`, "f(x) returns y", "f(x) raises ValueError"."""
-    found, rest = _find_doctests(text)
+def find_examples(text: str, about: str | None = None) -> list[Check]:
+    """Examples in a text: doctest lines, `f(x) == y`, `f(x) -> y`, "f(x) returns y", "f(x) raises ValueError".
+
+    Args:
+        text: where they stand.
+        about: the function asked for, if it is known: it may have a builtin's name.
+    """
+    found, rest = _find_doctests(text, about)
     position = 0
     while match := _CALL.search(rest, position):
         position = match.end()
         call = balanced_call(rest, match.start())
         line = rest[rest.rfind("\n", 0, match.start()) + 1 : match.start()]
-        if call is None or _BEFORE_NO_CALL.search(line) or not stands_alone(call):
+        if call is None or _BEFORE_NO_CALL.search(line) or not stands_alone(call, about=about):
             continue
         if example := _example_after(call, rest[match.start() + len(call) :]):
             found.append(example)
@@ -115,7 +120,7 @@ def is_exception(name: str) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
-def _find_doctests(text: str) -> tuple[list[Check], str]:
+def _find_doctests(text: str, about: str | None) -> tuple[list[Check], str]:
     """Examples of doctest lines, and the text without them."""
     lines, found = text.split("\n"), []
     prompts = [i for i, line in enumerate(lines) if line.lstrip().startswith(">>>")]
@@ -127,16 +132,16 @@ def _find_doctests(text: str) -> tuple[list[Check], str]:
         except (ValueError, IndexError):
             continue
         height = len(example.source.splitlines())
-        if check := _check_of_doctest(example):
+        if check := _check_of_doctest(example, about):
             found.append(check)
             height += len((check.expected or example.want).splitlines())
         lines[start : start + height] = [""] * height
     return found, "\n".join(lines)
 
 
-def _check_of_doctest(example: doctest.Example) -> Check | None:
+def _check_of_doctest(example: doctest.Example, about: str | None) -> Check | None:
     source, want = example.source.strip(), wanted(example).strip()
-    if not _is_expression(source) or not stands_alone(source):
+    if not _is_expression(source) or not stands_alone(source, about=about):
         return None
     if example.exc_msg:
         return Check(code=source, raises=raised(example))
@@ -172,16 +177,17 @@ def raised(example: doctest.Example) -> str:
     return (example.exc_msg or "").split(":")[0].strip().split(".")[-1]
 
 
-def stands_alone(code: str, known: Collection[str] = ()) -> bool:
+def stands_alone(code: str, known: Collection[str] = (), about: str | None = None) -> bool:
     """Whether code calls what is to be written, and needs no variable that the text only talks about.
 
     Args:
         code: an expression or statements that parse.
         known: names that are there without being made.
+        about: see `find_examples`.
     """
     nodes = [*ast.walk(parse(code))]
     made = {name for node in nodes for name in _made(node)}
-    called = set(called_names(code)) - made
+    called = set(called_names(code, about)) - made
     if not called or any(isinstance(node, ast.Await) for node in nodes):
         return False
     read = {node.id for node in nodes if isinstance(node, ast.Name)} - made - called - set(known)

@@ -17,17 +17,18 @@ _MODULES = ("collections", "copy", "functools", "itertools", "json", "math", "op
 """What the sandbox imports for checks that name it."""
 
 
-def read_example(text: str) -> list[Check]:
+def read_example(text: str, about: str | None = None) -> list[Check]:
     """The checks that one example of the user's gives; none if it is in no known form.
 
     Args:
         text: `f(2) == 4`, any condition that calls something (`f(2) != 3`, `assert set(f(x)) == {1}`), statements that
             end with a condition, a doctest, or "f(2) returns 4".
+        about: see `find_examples`.
     """
-    return find_usage_examples(text) or _conditions(text.strip().strip("`")) or find_examples(text)
+    return find_usage_examples(text) or _conditions(text.strip().strip("`"), about) or find_examples(text, about)
 
 
-def _conditions(text: str) -> list[Check]:
+def _conditions(text: str, about: str | None) -> list[Check]:
     """The text as the condition of one assert, with or without that word; each part of an `and` by itself.
 
     Several examples on one line, which Python takes for a condition and its message, are left to the other forms.
@@ -42,7 +43,9 @@ def _conditions(text: str) -> list[Check]:
         return []
     test = statement.test
     parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
-    usable = all(_is_condition(part, begin is not None) and stands_alone(ast.unparse(part), _MODULES) for part in parts)
+    usable = all(
+        _is_condition(part, begin is not None) and stands_alone(ast.unparse(part), _MODULES, about) for part in parts
+    )
     return [_check(source, part) for part in parts] if usable else []
 
 

@@ -73,9 +73,9 @@ def read_task(
         TaskError: the statement is empty or asks for asynchronous code, or an example is in none of the known forms.
     """
     statement = _usable(statement, examples)
-    given = [check for text in examples for check in _given(text)]
-    setup, checks = tests
     name, signature, read = _asked(statement)
+    given = [check for text in examples for check in _given(text, name)]
+    setup, checks = tests
     is_class = signature is None and _asks_for_class(statement)
     if signature is None and not (is_class and name) and not _about([*read, *given, *checks], name):
         # a word of the prose is no name if every example calls something else
@@ -111,8 +111,8 @@ def _usable(statement: str, examples: Sequence[str]) -> str:
     return text
 
 
-def _given(text: str) -> list[Check]:
-    found = read_example(text)
+def _given(text: str, about: str | None) -> list[Check]:
+    found = read_example(text, about)
     if not found:
         raise TaskError(f"cannot read the example {text.strip()[:80]!r}", "write it as: f(2, 3) == 5")
     return found
@@ -121,16 +121,17 @@ def _given(text: str) -> list[Check]:
 def _asked(statement: str) -> tuple[str | None, str | None, list[Check]]:
     """The name of what is asked for, a function's signature, and the examples that the text says in one expression."""
     if signature := find_signature(statement):
-        return *signature, [*find_examples(statement), *find_worded_examples(statement, signature[1])]
+        return *signature, [*find_examples(statement, signature[0]), *find_worded_examples(statement, signature[1])]
     if _asks_for_class(statement):
         return class_name(statement), None, [*find_examples(statement), *find_method_examples(statement)]
-    return find_name(statement), None, find_examples(statement)
+    name = find_name(statement)
+    return name, None, find_examples(statement, name)
 
 
 def spec_of_stub(function: ast.FunctionDef) -> Spec:
     """The spec of a child function from its stub: signature, docstring, and the examples in the docstring."""
     doc = ast.get_docstring(function) or function.name.replace("_", " ").strip()
-    examples = _about(find_examples(doc), function.name)
+    examples = _about(find_examples(doc, function.name), function.name)
     return Spec(statement=doc, entry_point=function.name, signature=signature_of(function), examples=tuple(examples))
 
 
@@ -236,4 +237,4 @@ def _defined(setup: str) -> set[str]:
 
 def _about(examples: Sequence[Check], name: str | None) -> list[Check]:
     """The examples that call the named function."""
-    return [e for e in examples if name in called_names(e.code)]
+    return [e for e in examples if name in called_names(e.code, name)]

@@ -101,6 +101,7 @@ def _with_mistakes(
             Program(
                 source=replaced(problem.reference, function.name, text),
                 setup=suite.setup,
+                entry_point=problem.entry_point,
                 checks=suite.checks,
                 trusted_checks=True,
                 stop_at_first_failure=True,

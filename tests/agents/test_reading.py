@@ -482,3 +482,13 @@ def test_reading_never_raises_and_examples_are_literals(text: str) -> None:
 def test_deep_nesting_is_no_example(text: str) -> None:
     assert find_examples(text) == []
     find_signature(text)
+
+
+def test_a_function_with_a_builtins_name_has_its_examples() -> None:
+    code = "def sum(a, b):\n    '''Common divisors.\n\n    >>> sum(10, 15)\n    6\n    '''\n"
+    assert [e.code for e in read_task(code, examples=["sum(100, 150) == 93"]).examples] == [
+        "sum(10, 15)",
+        "sum(100, 150)",
+    ]
+    prose = read_task("Write a function max(xs) that returns the largest item. max([1, 3]) == 3, len([1, 2]) == 2")
+    assert (prose.entry_point, [e.code for e in prose.examples]) == ("max", ["max([1, 3])"])
