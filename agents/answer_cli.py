@@ -124,7 +124,8 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         print(answer.model_dump_json(indent=2))
     elif sys.stdout.isatty():
-        Console().print(Syntax(answer.code.rstrip("\n"), "python", theme="ansi_dark", background_color="default"))
+        highlighter = Syntax("", "python", theme="ansi_dark", background_color="default")
+        Console().print(highlighter.highlight(answer.code), soft_wrap=True, end="")  # printed as Syntax, it is cropped
     else:
         print(answer.code, end="")
     spent = answer.spent
