@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from leafwise.agents.settings import Part
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import (
     Deterministic,
@@ -61,8 +62,7 @@ def solve(
         str,
         typer.Option(
             help="direct (one greedy answer), resample (until the tokens are spent), paper (the published method),"
-            " guided (the default team), or guided-no-PART, where PART is gate, decompose, critic, tester, consensus or"
-            " repair."
+            f" guided (the default team), or guided-no-PART, where PART is one of {', '.join(Part)}."
         ),
     ] = "guided",
     example: Annotated[
@@ -169,7 +169,6 @@ def _team(
 
 def _review(settings: Settings, console: Console) -> TerminalReview:
     from leafwise.agents.review_cli import open_review
-    from leafwise.agents.settings import Part
     from leafwise.agents.strategies import strategy_name
 
     if settings.strategy in ("direct", "resample") or not settings.has(Part.DECOMPOSE):

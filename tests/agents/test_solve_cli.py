@@ -15,6 +15,7 @@ import pytest
 from gguf_files import write_gguf_copy_without_template
 
 from leafwise.agents import Settings
+from leafwise.agents.settings import Part
 from leafwise.runtime.models import DEFAULT_MODEL
 
 ADD = "Write a function add(a, b) that returns the sum of two numbers. add(2, 3) == 5"
@@ -242,6 +243,11 @@ def test_help_names_every_option() -> None:
     options = "file model config strategy example tests out json seed max-tokens time-limit trace review resume sandbox"
     for option in f"{options} quiet force".split():
         assert f"--{option}" in text
+
+
+def test_help_names_every_part_that_can_be_left_out() -> None:
+    text = " ".join(leafwise("solve", "--help").stdout.split())
+    assert f"PART is one of {', '.join(Part)}" in text
 
 
 def test_defaults_of_the_command_are_those_of_the_library() -> None:
