@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from leafwise.agents.contracts import ROOT, Event, EventKind
+from leafwise.agents.statement import count
 
 _STYLES = {"open": "dim", "working": "cyan", "split": "cyan", "solved": "green", "failed": "red"}
 _MARKS = {"open": "○", "working": "◐", "split": "◇", "solved": "●", "failed": "✗"}
@@ -160,6 +161,8 @@ class Progress:
 
     def feed(self, event: Event) -> None:
         """Take the next event."""
+        # by the run's own clock, which counts neither loading nor what a reviewer takes
+        self.started = time.monotonic() - event.seconds
         line = self.lines.setdefault(event.node, TreeLine())
         match event.kind:
             case EventKind.RUN_STARTED:
@@ -182,6 +185,18 @@ class Progress:
     def total_tokens(self) -> int:
         """Tokens generated so far, requests in flight included."""
         return self.tokens + sum(self.live.values())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the run so far; before its first event those of loading."""
+        return time.monotonic() - self.started
+
+    @property
+    def status(self) -> str:
+        """Seconds, tokens, and tokens per second."""
+        seconds, tokens = self.seconds, self.total_tokens
+        rate = tokens / seconds if seconds > 0 else 0.0
+        return f"{seconds:.0f} s · {count(tokens, 'token')} · {count(round(rate), 'token')}/s"
 
 
 def _update(line: TreeLine, event: Event) -> None:
@@ -231,12 +246,9 @@ class LiveView:
 
     def _draw(self) -> Group:
         progress = self._progress
-        seconds = time.monotonic() - progress.started
-        rate = progress.total_tokens / seconds if seconds > 0 else 0.0
-        status = f"{seconds:.0f} s · {progress.total_tokens} tokens · {rate:.0f} tokens/s"
         if not progress.lines:
-            return Group(Text(f"loading the model ... {seconds:.0f} s", style="dim"))
-        return Group(Text(progress.title, style="dim"), draw_tree(progress.lines), Text(status, style="dim"))
+            return Group(Text(f"loading the model ... {progress.seconds:.0f} s", style="dim"))
+        return Group(Text(progress.title, style="dim"), draw_tree(progress.lines), Text(progress.status, style="dim"))
 
 
 def draw_tree(lines: dict[str, TreeLine]) -> Tree:
@@ -255,5 +267,5 @@ def _label(line: TreeLine) -> str:
     if line.step:
         words.append(f"[cyan]{line.step}[/cyan]")
     if line.candidates:
-        words.append(f"[dim]{line.candidates} candidates, best: {escape(line.best)}[/dim]")
+        words.append(f"[dim]{count(line.candidates, 'candidate')}, best: {escape(line.best)}[/dim]")
     return "  ".join(words)
