@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +67,7 @@ def show(
     quiet: bool,
     console: Console,
     review: TerminalReview | None = None,
+    again: Sequence[str] = (),
 ) -> int:
     """Show a run as it goes and its answer in the end.
 
@@ -75,6 +78,7 @@ def show(
         quiet: show no progress.
         console: standard error.
         review: asks where the run waits for a plan's review.
+        again: the options with which an interrupted run is to go on.
 
     Returns:
         The exit status.
@@ -83,12 +87,13 @@ def show(
     from leafwise.agents.errors import RunInterrupted
     from leafwise.agents.view import open_view
 
+    go_on = f"go on with: {shlex.join(['leafwise', 'solve', '--resume', run.id, *again])}"
     try:
         with open_view(console, quiet=quiet) as view:
             _follow(run, view, review)
         answer = run.result()
     except RunInterrupted:
-        print(f"stopped; go on with: leafwise solve --resume {run.id}", file=sys.stderr)
+        print(f"stopped; {go_on}", file=sys.stderr)
         return _STOPPED
     except KeyboardInterrupt:
         run.cancel()
@@ -97,7 +102,7 @@ def show(
         console.print("stopping ...", style="dim")
         with contextlib.suppress(RunInterrupted):
             run.result()
-        print(f"interrupted; go on with: leafwise solve --resume {run.id}", file=sys.stderr)
+        print(f"interrupted; {go_on}", file=sys.stderr)
         raise
     _print_answer(answer, as_json=as_json)
     if out is not None and answer.code:

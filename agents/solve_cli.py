@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 # what is slow to import (pydantic, rich, langgraph, llama.cpp) is imported inside: `--help` should be quick
 
+_INPUTS = ("task", "file", "config", "strategy", "example", "tests", "allow_import", "context_path", "memory")
+_KNOBS = ("seed", "max_tokens", "time_limit")
+_STORED = (*_INPUTS, *_KNOBS)
+"""Parameters that a run keeps."""
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
 
@@ -120,6 +125,7 @@ def solve(
     from leafwise.runtime.sandbox_contracts import SandboxLevel
 
     check_out(out, force=force)
+    again = options_beside_resume(context)
     level = None if sandbox == "auto" else SandboxLevel(sandbox)
     engine = engine_options(window, threads, kv_type, deterministic=deterministic, in_process=in_process)
     console = Console(stderr=True)
@@ -128,7 +134,7 @@ def solve(
         chosen = model if _is_given(context, "model") else None
         asks = _review_of(resume, review, console)
         run = go_on(resume, model=chosen, engine=engine, sandbox=level, review=asks, trace=trace)
-        return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks)
+        return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks, again=again)
     knobs = {"seed": seed, "max_tokens": max_tokens, "time_limit": time_limit}
     settings, model = _team(context, config, model, strategy, knobs)
     asks = _review(settings, console) if review else None
@@ -145,7 +151,7 @@ def solve(
         trace=trace,
         memory=memory,
     )
-    return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks)
+    return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks, again=again)
 
 
 def _team(
@@ -193,13 +199,26 @@ def refuse_beside_resume(context: typer.Context) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    stored = "task file config strategy example tests allow_import context_path memory seed max_tokens time_limit"
-    for name in stored.split():
+    for name in _STORED:
         if _is_given(context, name):
             option = "TASK" if name == "task" else f"--{name.removesuffix('_path').replace('_', '-')}"
             raise UsageError(
                 f"--resume goes on with a stored task and its settings: {option} cannot be given", f"leave out {option}"
             )
+
+
+def options_beside_resume(context: typer.Context) -> list[str]:
+    """What was given and is not stored with the run: whoever goes on with it has to give it again."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if name in (*_STORED, "resume") or not _is_given(context, name):
+            continue
+        if isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
+        else:
+            words += [parameter.opts[0], str(value)]
+    return words
 
 
 def context_paths(paths: Sequence[str]) -> list[Path]:
