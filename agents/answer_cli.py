@@ -100,10 +100,10 @@ def show(
         if review is not None:
             review.stop()
         console.print("stopping ...", style="dim")
-        with contextlib.suppress(RunInterrupted):
+        with contextlib.suppress(RunInterrupted, KeyboardInterrupt):  # pressed once more: no longer waited for
             run.result()
         print(f"interrupted; {go_on}", file=sys.stderr)
-        raise
+        return _STOPPED
     _print_answer(answer, as_json=as_json)
     if out is not None and answer.code:
         write_out(out, answer.code)

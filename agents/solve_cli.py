@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -117,41 +118,52 @@ def solve(
     Prints the code on standard output, and what was checked and what was not on standard error. Exit status: 0 checked
     and passed; 1 a best effort that failed or could not be checked; 2 usage or environment error; 130 interrupted.
     """
-    from rich.console import Console
+    with _told_if_interrupted():
+        from rich.console import Console
 
-    from leafwise.agents.answer_cli import check_out, show
-    from leafwise.agents.solve import read_inputs, start
-    from leafwise.agents.solve import resume as go_on
-    from leafwise.runtime.sandbox_contracts import SandboxLevel
+        from leafwise.agents.answer_cli import check_out, show
+        from leafwise.agents.solve import read_inputs, start
+        from leafwise.agents.solve import resume as go_on
+        from leafwise.runtime.sandbox_contracts import SandboxLevel
 
-    check_out(out, force=force)
+        check_out(out, force=force)
+        level = None if sandbox == "auto" else SandboxLevel(sandbox)
+        engine = engine_options(window, threads, kv_type, deterministic=deterministic, in_process=in_process)
+        console = Console(stderr=True)
+        if resume is not None:
+            refuse_beside_resume(context)
+            chosen = model if _is_given(context, "model") else None
+            asks = _review_of(resume, review, console)
+            run = go_on(resume, model=chosen, engine=engine, sandbox=level, review=asks, trace=trace)
+        else:
+            knobs = {"seed": seed, "max_tokens": max_tokens, "time_limit": time_limit}
+            settings, model = _team(context, config, model, strategy, knobs)
+            asks = _review(settings, console) if review else None
+            paths = context_paths(context_path or ())
+            inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or (), paths)
+            run = start(
+                inputs,
+                model=model,
+                engine=engine,
+                settings=settings,
+                sandbox=level,
+                store=True,
+                review=asks,
+                trace=trace,
+                memory=memory,
+            )
     again = options_beside_resume(context)
-    level = None if sandbox == "auto" else SandboxLevel(sandbox)
-    engine = engine_options(window, threads, kv_type, deterministic=deterministic, in_process=in_process)
-    console = Console(stderr=True)
-    if resume is not None:
-        refuse_beside_resume(context)
-        chosen = model if _is_given(context, "model") else None
-        asks = _review_of(resume, review, console)
-        run = go_on(resume, model=chosen, engine=engine, sandbox=level, review=asks, trace=trace)
-        return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks, again=again)
-    knobs = {"seed": seed, "max_tokens": max_tokens, "time_limit": time_limit}
-    settings, model = _team(context, config, model, strategy, knobs)
-    asks = _review(settings, console) if review else None
-    paths = context_paths(context_path or ())
-    inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or (), paths)
-    run = start(
-        inputs,
-        model=model,
-        engine=engine,
-        settings=settings,
-        sandbox=level,
-        store=True,
-        review=asks,
-        trace=trace,
-        memory=memory,
-    )
     return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks, again=again)
+
+
+@contextlib.contextmanager
+def _told_if_interrupted() -> Iterator[None]:
+    """Loading code takes seconds: who stops that hears that no run is left behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted before the run began", file=sys.stderr)
+        raise
 
 
 def _team(

@@ -41,7 +41,7 @@ class View(Protocol):
 
 
 def open_view(console: Console, *, quiet: bool = False) -> View:
-    """The view that fits where it is shown.
+    """The view that fits where it is shown, which says that the model is loading until the run's first event.
 
     Args:
         console: where to show it; a live tree if it is a terminal.
@@ -49,7 +49,10 @@ def open_view(console: Console, *, quiet: bool = False) -> View:
     """
     if quiet:
         return SilentView()
-    return LiveView(console) if console.is_terminal else PlainView(console)
+    if console.is_terminal:
+        return LiveView(console)
+    console.print("loading the model ...", highlight=False)
+    return PlainView(console)
 
 
 class SilentView:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 
 import pytest
 from rich.console import Console
 from team_script import TASK, judge_by, scripted_team
 
-from leafwise.agents import Settings, read_inputs, start
+from leafwise.agents import Settings, read_inputs, solve_cli, start
 from leafwise.agents.answer_cli import show
 from leafwise.agents.solve import Run
 
@@ -38,3 +39,14 @@ def test_code_on_a_narrow_terminal_is_whole(monkeypatch: pytest.MonkeyPatch) -> 
     shown = narrow.getvalue()
     assert "\x1b[" in shown, "it is coloured"
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == run.result().code
+
+
+def test_an_interruption_before_the_run_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> Run:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules[Run.__module__], "start", interrupted)
+    assert solve_cli.main([TASK]) == 130
+    assert capsys.readouterr().err == "interrupted before the run began\n"

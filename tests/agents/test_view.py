@@ -116,11 +116,11 @@ def test_plain_lines_have_no_colours_no_markup_and_no_wrapping() -> None:
         for each in [*RUN, long]:
             view.feed(each)
     lines = text_of(console).splitlines()
-    assert lines[0] == "   1.2s  started: Write add [bold]"
+    assert lines[:2] == ["loading the model ...", "   1.2s  started: Write add [bold]"]
     assert "   1.2s  draft:root: candidate: does not load (NameError: [x])" in lines
     assert lines[-1] == "   1.2s  draft:root: [red]" + "x" * 300
     assert "\x1b" not in text_of(console)
-    assert len(lines) == 8
+    assert len(lines) == 9
 
 
 def test_the_view_fits_where_it_is_shown() -> None:
