@@ -258,15 +258,21 @@ def read_statement(task: str | None, file: Path | None) -> str:
     Raises:
         UsageError: from nowhere, from two places, or the file can't be read.
     """
-    if (task is None) == (file is None):
+    if task is None and file is None:
         raise UsageError(
-            "no task given" if task is None else "the task is given twice", 'leafwise solve "Write a function ..."'
+            "no task given", 'say what to write beside the other options: "Write a function ...", or --file'
         )
+    if task is not None and file is not None:
+        raise UsageError("the task is given twice", "leave out --file, or the text")
     try:
         if task is not None and " " not in task and task != "-" and Path(task).is_file():
             raise UsageError(f"{task} is a file, not a task", f"leafwise solve --file {task}")
         if file is not None:
             return file.read_text(encoding="utf-8-sig")
         return sys.stdin.buffer.read().decode("utf-8-sig") if task == "-" else str(task)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"cannot read the task: {error}", "give a text file in UTF-8") from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the task: {error}", "give the path of a file that is there and readable"
+        ) from error
