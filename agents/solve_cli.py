@@ -64,6 +64,9 @@ def solve(
         Path | None,
         typer.Option(help="A TOML file of settings, of the team and of its roles; options given here win."),
     ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print such a file: all settings, explained, with their defaults.")
+    ] = False,
     strategy: Annotated[
         str,
         typer.Option(
@@ -118,6 +121,11 @@ def solve(
     Prints the code on standard output, and what was checked and what was not on standard error. Exit status: 0 checked
     and passed; 1 a best effort that failed or could not be checked; 2 usage or environment error; 130 interrupted.
     """
+    if print_config:
+        from leafwise.agents.team_text import team_text
+
+        print(team_text(), end="")
+        return 0
     with _told_if_interrupted():
         from rich.console import Console
 
