@@ -35,6 +35,7 @@ _INPUTS = ("task", "file", "config", "strategy", "example", "tests", "allow_impo
 _KNOBS = ("seed", "max_tokens", "time_limit")
 _STORED = (*_INPUTS, *_KNOBS)
 """Parameters that a run keeps."""
+_OWN_BUDGET = ": a run keeps its seed and its budget; start a new one for other values"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
@@ -223,7 +224,8 @@ def refuse_beside_resume(context: typer.Context) -> None:
         if _is_given(context, name):
             option = "TASK" if name == "task" else f"--{name.removesuffix('_path').replace('_', '-')}"
             raise UsageError(
-                f"--resume goes on with a stored task and its settings: {option} cannot be given", f"leave out {option}"
+                f"--resume goes on with a stored task and its settings: {option} cannot be given",
+                f"leave out {option}{_OWN_BUDGET if name in _KNOBS else ''}",
             )
 
 

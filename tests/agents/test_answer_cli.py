@@ -13,6 +13,7 @@ from team_script import TASK, judge_by, scripted_team
 from leafwise.agents import Settings, read_inputs, solve_cli, start
 from leafwise.agents.answer_cli import show
 from leafwise.agents.solve import Run
+from leafwise.runtime.errors import UsageError
 
 CODE = f"\n    words = '{'long ' * 30}'\n    return sum(x * x for x in xs) + 0 * len(words)\n"
 
@@ -50,3 +51,10 @@ def test_an_interruption_before_the_run_is_said(
     monkeypatch.setattr(sys.modules[Run.__module__], "start", interrupted)
     assert solve_cli.main([TASK]) == 130
     assert capsys.readouterr().err == "interrupted before the run began\n"
+
+
+@pytest.mark.parametrize("option", ["--max-tokens", "--time-limit", "--seed"])
+def test_a_stored_run_keeps_its_budget_and_the_hint_says_so(option: str) -> None:
+    with pytest.raises(UsageError, match=f"{option} cannot be given") as caught:
+        solve_cli.main(["--resume", "last", option, "99"])
+    assert "start a new one" in caught.value.hint
