@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +67,7 @@ def show(
     quiet: bool,
     console: Console,
     review: TerminalReview | None = None,
+    again: Sequence[str] = (),
 ) -> int:
     """Show a run as it goes and its answer in the end.
 
@@ -75,6 +78,7 @@ def show(
         quiet: show no progress.
         console: standard error.
         review: asks where the run waits for a plan's review.
+        again: the options with which an interrupted run is to go on.
 
     Returns:
         The exit status.
@@ -83,22 +87,23 @@ def show(
     from leafwise.agents.errors import RunInterrupted
     from leafwise.agents.view import open_view
 
+    go_on = f"go on with: {shlex.join(['leafwise', 'solve', '--resume', run.id, *again])}"
     try:
         with open_view(console, quiet=quiet) as view:
             _follow(run, view, review)
         answer = run.result()
     except RunInterrupted:
-        print(f"stopped; go on with: leafwise solve --resume {run.id}", file=sys.stderr)
+        print(f"stopped; {go_on}", file=sys.stderr)
         return _STOPPED
     except KeyboardInterrupt:
         run.cancel()
         if review is not None:
             review.stop()
         console.print("stopping ...", style="dim")
-        with contextlib.suppress(RunInterrupted):
+        with contextlib.suppress(RunInterrupted, KeyboardInterrupt):  # pressed once more: no longer waited for
             run.result()
-        print(f"interrupted; go on with: leafwise solve --resume {run.id}", file=sys.stderr)
-        raise
+        print(f"interrupted; {go_on}", file=sys.stderr)
+        return _STOPPED
     _print_answer(answer, as_json=as_json)
     if out is not None and answer.code:
         write_out(out, answer.code)
@@ -124,7 +129,8 @@ def _print_answer(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         print(answer.model_dump_json(indent=2))
     elif sys.stdout.isatty():
-        Console().print(Syntax(answer.code.rstrip("\n"), "python", theme="ansi_dark", background_color="default"))
+        highlighter = Syntax("", "python", theme="ansi_dark", background_color="default")
+        Console().print(highlighter.highlight(answer.code), soft_wrap=True, end="")  # printed as Syntax, it is cropped
     else:
         print(answer.code, end="")
     spent = answer.spent

@@ -102,7 +102,7 @@ def _usable(statement: str, examples: Sequence[str]) -> str:
     text = statement.removeprefix("\ufeff").strip("\r\n")
     text = (textwrap.dedent(text) if text[:1].isspace() else text).strip()
     if not text:
-        raise TaskError("the task is empty", 'say what to write: leafwise solve "Write a function ..."')
+        raise TaskError("the task is empty", 'say what to write, for example "Write a function add(a, b) that ..."')
     if _asks_for_async(text):
         raise TaskError(
             "the task asks for an asynchronous function, which cannot be checked",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from leafwise.agents.settings import Part
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.engine_cli import (
     Deterministic,
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
     from leafwise.agents.settings import Settings
 
 # what is slow to import (pydantic, rich, langgraph, llama.cpp) is imported inside: `--help` should be quick
+
+_INPUTS = ("task", "file", "config", "strategy", "example", "tests", "allow_import", "context_path", "memory")
+_KNOBS = ("seed", "max_tokens", "time_limit")
+_STORED = (*_INPUTS, *_KNOBS)
+"""Parameters that a run keeps."""
+_OWN_BUDGET = ": a run keeps its seed and its budget; start a new one for other values"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
@@ -57,12 +65,14 @@ def solve(
         Path | None,
         typer.Option(help="A TOML file of settings, of the team and of its roles; options given here win."),
     ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print such a file: all settings, explained, with their defaults.")
+    ] = False,
     strategy: Annotated[
         str,
         typer.Option(
             help="direct (one greedy answer), resample (until the tokens are spent), paper (the published method),"
-            " guided (the default team), or guided-no-PART, where PART is gate, decompose, critic, tester, consensus or"
-            " repair."
+            f" guided (the default team), or guided-no-PART, where PART is one of {', '.join(Part)}."
         ),
     ] = "guided",
     example: Annotated[
@@ -112,40 +122,57 @@ def solve(
     Prints the code on standard output, and what was checked and what was not on standard error. Exit status: 0 checked
     and passed; 1 a best effort that failed or could not be checked; 2 usage or environment error; 130 interrupted.
     """
-    from rich.console import Console
+    if print_config:
+        from leafwise.agents.team_text import team_text
 
-    from leafwise.agents.answer_cli import check_out, show
-    from leafwise.agents.solve import read_inputs, start
-    from leafwise.agents.solve import resume as go_on
-    from leafwise.runtime.sandbox_contracts import SandboxLevel
+        print(team_text(), end="")
+        return 0
+    with _told_if_interrupted():
+        from rich.console import Console
 
-    check_out(out, force=force)
-    level = None if sandbox == "auto" else SandboxLevel(sandbox)
-    engine = engine_options(window, threads, kv_type, deterministic=deterministic, in_process=in_process)
-    console = Console(stderr=True)
-    if resume is not None:
-        refuse_beside_resume(context)
-        chosen = model if _is_given(context, "model") else None
-        asks = _review_of(resume, review, console)
-        run = go_on(resume, model=chosen, engine=engine, sandbox=level, review=asks, trace=trace)
-        return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks)
-    knobs = {"seed": seed, "max_tokens": max_tokens, "time_limit": time_limit}
-    settings, model = _team(context, config, model, strategy, knobs)
-    asks = _review(settings, console) if review else None
-    paths = context_paths(context_path or ())
-    inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or (), paths)
-    run = start(
-        inputs,
-        model=model,
-        engine=engine,
-        settings=settings,
-        sandbox=level,
-        store=True,
-        review=asks,
-        trace=trace,
-        memory=memory,
-    )
-    return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks)
+        from leafwise.agents.answer_cli import check_out, show
+        from leafwise.agents.solve import read_inputs, start
+        from leafwise.agents.solve import resume as go_on
+        from leafwise.runtime.sandbox_contracts import SandboxLevel
+
+        check_out(out, force=force)
+        level = None if sandbox == "auto" else SandboxLevel(sandbox)
+        engine = engine_options(window, threads, kv_type, deterministic=deterministic, in_process=in_process)
+        console = Console(stderr=True)
+        if resume is not None:
+            refuse_beside_resume(context)
+            chosen = model if _is_given(context, "model") else None
+            asks = _review_of(resume, review, console)
+            run = go_on(resume, model=chosen, engine=engine, sandbox=level, review=asks, trace=trace)
+        else:
+            knobs = {"seed": seed, "max_tokens": max_tokens, "time_limit": time_limit}
+            settings, model = _team(context, config, model, strategy, knobs)
+            asks = _review(settings, console) if review else None
+            paths = context_paths(context_path or ())
+            inputs = read_inputs(read_statement(task, file), example or (), tests, allow_import or (), paths)
+            run = start(
+                inputs,
+                model=model,
+                engine=engine,
+                settings=settings,
+                sandbox=level,
+                store=True,
+                review=asks,
+                trace=trace,
+                memory=memory,
+            )
+    again = options_beside_resume(context)
+    return show(run, out, as_json=as_json, quiet=quiet, console=console, review=asks, again=again)
+
+
+@contextlib.contextmanager
+def _told_if_interrupted() -> Iterator[None]:
+    """Loading code takes seconds: who stops that hears that no run is left behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted before the run began", file=sys.stderr)
+        raise
 
 
 def _team(
@@ -169,7 +196,6 @@ def _team(
 
 def _review(settings: Settings, console: Console) -> TerminalReview:
     from leafwise.agents.review_cli import open_review
-    from leafwise.agents.settings import Part
     from leafwise.agents.strategies import strategy_name
 
     if settings.strategy in ("direct", "resample") or not settings.has(Part.DECOMPOSE):
@@ -194,13 +220,27 @@ def refuse_beside_resume(context: typer.Context) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    stored = "task file config strategy example tests allow_import context_path memory seed max_tokens time_limit"
-    for name in stored.split():
+    for name in _STORED:
         if _is_given(context, name):
             option = "TASK" if name == "task" else f"--{name.removesuffix('_path').replace('_', '-')}"
             raise UsageError(
-                f"--resume goes on with a stored task and its settings: {option} cannot be given", f"leave out {option}"
+                f"--resume goes on with a stored task and its settings: {option} cannot be given",
+                f"leave out {option}{_OWN_BUDGET if name in _KNOBS else ''}",
             )
+
+
+def options_beside_resume(context: typer.Context) -> list[str]:
+    """What was given and is not stored with the run: whoever goes on with it has to give it again."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if name in (*_STORED, "resume") or not _is_given(context, name):
+            continue
+        if isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
+        else:
+            words += [parameter.opts[0], str(value)]
+    return words
 
 
 def context_paths(paths: Sequence[str]) -> list[Path]:
@@ -228,15 +268,21 @@ def read_statement(task: str | None, file: Path | None) -> str:
     Raises:
         UsageError: from nowhere, from two places, or the file can't be read.
     """
-    if (task is None) == (file is None):
+    if task is None and file is None:
         raise UsageError(
-            "no task given" if task is None else "the task is given twice", 'leafwise solve "Write a function ..."'
+            "no task given", 'say what to write beside the other options: "Write a function ...", or --file'
         )
+    if task is not None and file is not None:
+        raise UsageError("the task is given twice", "leave out --file, or the text")
     try:
         if task is not None and " " not in task and task != "-" and Path(task).is_file():
             raise UsageError(f"{task} is a file, not a task", f"leafwise solve --file {task}")
         if file is not None:
             return file.read_text(encoding="utf-8-sig")
         return sys.stdin.buffer.read().decode("utf-8-sig") if task == "-" else str(task)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"cannot read the task: {error}", "give a text file in UTF-8") from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the task: {error}", "give the path of a file that is there and readable"
+        ) from error

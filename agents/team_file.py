@@ -8,6 +8,8 @@ model = "smollm2-135m"
 model = "models/strong.gguf"
 temperature = 0.4
 prompts = "my-prompts/"     # files that replace some of leafwise's own, such as plan.md
+
+`agents.team_text` has all of them, explained.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from leafwise.runtime.opening import is_remote
 from leafwise.runtime.paths import expanded
 
 _FOR_ALL = ("model", "prompts")
+_EXPLAINED = "leafwise solve --print-config explains them"
 C = TypeVar("C", bound=Contract)
 
 
@@ -94,7 +97,9 @@ class _Reader:
                 close = difflib.get_close_matches(name, known, n=1)
                 where, what = (f"[{table}] has", "key") if table and table != "roles" else ("there is", "table")
                 meant = f"did you mean {close[0]}? " if close else ""
-                raise self._error(f"{where} no {what} {name!r}", f"{meant}there are {', '.join(sorted(known))}")
+                raise self._error(
+                    f"{where} no {what} {name!r}", f"{meant}there are {', '.join(sorted(known))}; {_EXPLAINED}"
+                )
 
     def _settings(self, team: dict[str, Any]) -> Settings:
         strategy = team.pop("strategy", None)

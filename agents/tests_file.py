@@ -14,6 +14,7 @@ from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
 
 _PACKAGES = frozenset(("pytest", "hypothesis", "numpy", "pandas", "scipy", "sympy", "nose", "parameterized", "mock"))
+_NEVER = {"pytest": " (tests with fixtures or parametrize cannot be run even then)"}
 _HOOKS = ("setUpModule", "setup_module", "setup_function")
 
 
@@ -100,7 +101,8 @@ def _import_of_answer(statement: ast.stmt, name: str, allowed: Sequence[str]) ->
     if foreign := [top for m in modules if (top := m.split(".")[0]) in _PACKAGES and top not in allowed]:
         raise TaskError(
             f"the tests file {name} imports {foreign[0]}, which the sandbox does not have",
-            f"use asserts and the standard library only, or give --allow-import {foreign[0]}",
+            "use asserts and the standard library only, or give "
+            f"--allow-import {foreign[0]}{_NEVER.get(foreign[0], '')}",
         )
     return changed
 

@@ -99,7 +99,8 @@ def refuse_what_cannot_run(test: Function, takes: int) -> None:
     """
     if isinstance(test, ast.AsyncFunctionDef) or _parameters(test) > takes:
         why = "it is asynchronous" if isinstance(test, ast.AsyncFunctionDef) else "it takes arguments"
-        raise TaskError(f"the test {test.name} cannot be run: {why}", "write it as a plain function without arguments")
+        hint = "write it as a plain function without arguments: fixtures and parametrize are not there"
+        raise TaskError(f"the test {test.name} cannot be run: {why}", hint)
 
 
 def _parameters(function: Function) -> int:

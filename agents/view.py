@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from leafwise.agents.contracts import ROOT, Event, EventKind
+from leafwise.agents.statement import count
 
 _STYLES = {"open": "dim", "working": "cyan", "split": "cyan", "solved": "green", "failed": "red", "dropped": "dim"}
 _MARKS = {"open": "○", "working": "◐", "split": "◇", "solved": "●", "failed": "✗", "dropped": "-"}
@@ -40,7 +41,7 @@ class View(Protocol):
 
 
 def open_view(console: Console, *, quiet: bool = False) -> View:
-    """The view that fits where it is shown.
+    """The view that fits where it is shown, which says that the model is loading until the run's first event.
 
     Args:
         console: where to show it; a live tree if it is a terminal.
@@ -48,7 +49,10 @@ def open_view(console: Console, *, quiet: bool = False) -> View:
     """
     if quiet:
         return SilentView()
-    return LiveView(console) if console.is_terminal else PlainView(console)
+    if console.is_terminal:
+        return LiveView(console)
+    console.print("loading the model ...", highlight=False)
+    return PlainView(console)
 
 
 class SilentView:
@@ -160,6 +164,8 @@ class Progress:
 
     def feed(self, event: Event) -> None:
         """Take the next event."""
+        # by the run's own clock, which counts neither loading nor what a reviewer takes
+        self.started = time.monotonic() - event.seconds
         line = self.lines.setdefault(event.node, TreeLine())
         match event.kind:
             case EventKind.RUN_STARTED:
@@ -182,6 +188,18 @@ class Progress:
     def total_tokens(self) -> int:
         """Tokens generated so far, requests in flight included."""
         return self.tokens + sum(self.live.values())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the run so far; before its first event those of loading."""
+        return time.monotonic() - self.started
+
+    @property
+    def status(self) -> str:
+        """Seconds, tokens, and tokens per second."""
+        seconds, tokens = self.seconds, self.total_tokens
+        rate = tokens / seconds if seconds > 0 else 0.0
+        return f"{seconds:.0f} s · {count(tokens, 'token')} · {count(round(rate), 'token')}/s"
 
 
 def _update(line: TreeLine, event: Event) -> None:
@@ -231,12 +249,9 @@ class LiveView:
 
     def _draw(self) -> Group:
         progress = self._progress
-        seconds = time.monotonic() - progress.started
-        rate = progress.total_tokens / seconds if seconds > 0 else 0.0
-        status = f"{seconds:.0f} s · {progress.total_tokens} tokens · {rate:.0f} tokens/s"
         if not progress.lines:
-            return Group(Text(f"loading the model ... {seconds:.0f} s", style="dim"))
-        return Group(Text(progress.title, style="dim"), draw_tree(progress.lines), Text(status, style="dim"))
+            return Group(Text(f"loading the model ... {progress.seconds:.0f} s", style="dim"))
+        return Group(Text(progress.title, style="dim"), draw_tree(progress.lines), Text(progress.status, style="dim"))
 
 
 def draw_tree(lines: dict[str, TreeLine]) -> Tree:
@@ -255,5 +270,5 @@ def _label(line: TreeLine) -> str:
     if line.step:
         words.append(f"[cyan]{line.step}[/cyan]")
     if line.candidates:
-        words.append(f"[dim]{line.candidates} candidates, best: {escape(line.best)}[/dim]")
+        words.append(f"[dim]{count(line.candidates, 'candidate')}, best: {escape(line.best)}[/dim]")
     return "  ".join(words)

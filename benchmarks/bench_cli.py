@@ -1,4 +1,4 @@
-"""Measure: the smoke set, start-up times, the engine, the sandbox, and our judge beside others."""
+"""Measure models and strategies on data sets, the engine, the sandbox and GGUF files; judge samples; simulate."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ but the samples.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from leafwise.benchmarks.judge import Answer
 from leafwise.benchmarks.manifest import merged, read_manifest, write_manifest
 from leafwise.benchmarks.sample_judging import valid_verdicts
 from leafwise.benchmarks.traces import trace_path, write_trace
+from leafwise.runtime.paths import check_writable
 
 MANIFEST, SAMPLES, VERDICTS = "manifest.json", "samples.jsonl", "verdicts.jsonl"
 _SHORTEST_BUDGET = 16
@@ -39,12 +39,14 @@ def plan_run(directory: Path, manifest: Manifest, *, resume: bool) -> Manifest:
     Raises:
         BenchmarkError: the directory holds a run and `resume` is not set, or a different run, or can't be made.
     """
-    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise BenchmarkError(f"cannot make {directory}: {nearest} is no directory", "choose another place")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise BenchmarkError(f"cannot write in {nearest}", "choose another place")
     path = directory / MANIFEST
+    made = next(place for place in (path.absolute(), *path.absolute().parents) if place.parent.exists())
+    if not made.parent.is_dir():
+        raise BenchmarkError(f"cannot make {directory}: {made.parent} is no directory", "choose another place")
+    try:
+        check_writable(made)
+    except OSError as error:
+        raise BenchmarkError(f"cannot write in {made.parent}: {error.strerror}", "choose another place") from error
     if not path.exists():
         return manifest
     if not resume:

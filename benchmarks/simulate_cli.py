@@ -155,6 +155,7 @@ def _opened(study: Study, problems: ProblemSet) -> Iterator[tuple[tuple[Simulate
 def _tell(cell: Cell, arms: Sequence[str], study: Study, *, quiet: bool) -> None:
     from rich.console import Console
 
+    from leafwise.agents.statement import count
     from leafwise.benchmarks.simulate import LABEL
 
     if quiet:
@@ -162,7 +163,7 @@ def _tell(cell: Cell, arms: Sequence[str], study: Study, *, quiet: bool) -> None
     skill = cell.skill
     print(
         f"{LABEL}; p {skill.p:g}, q {skill.q:g}, d {skill.d:g}, concentration {skill.concentration:g}, "
-        f"budget {cell.budget:g} answers, {len(study.tasks)} tasks, {study.samples} answer{'s' * (study.samples > 1)}"
+        f"budget {cell.budget:g} answers, {count(len(study.tasks), 'task')}, {count(study.samples, 'answer')}"
         f" each, seed {study.seed}"
     )
     Console(width=None if sys.stdout.isatty() else 140).print(_table(cell, arms))

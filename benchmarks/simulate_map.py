@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from leafwise.agents.statement import count
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.pairing import Paired
 from leafwise.benchmarks.simulate import LABEL, Cell, Study
@@ -112,7 +113,7 @@ def write_map(cells: Sequence[Cell], arms: Sequence[str], study: Study, director
     first = cells[0]
     facts = (
         f"d {first.skill.d:g}, concentration {first.skill.concentration:g}, budget {first.budget:g} answers, "
-        f"{len(study.tasks)} tasks, {study.samples} answer{'s' * (study.samples > 1)}"
+        f"{count(len(study.tasks), 'task')}, {count(study.samples, 'answer')}"
         f" per task and strategy, seed {study.seed}"
     )
     try:

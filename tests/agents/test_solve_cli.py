@@ -15,6 +15,7 @@ import pytest
 from gguf_files import write_gguf_copy_without_template
 
 from leafwise.agents import Settings
+from leafwise.agents.settings import Part
 from leafwise.runtime.models import DEFAULT_MODEL
 
 ADD = "Write a function add(a, b) that returns the sum of two numbers. add(2, 3) == 5"
@@ -91,10 +92,9 @@ def test_a_tests_file_is_what_the_answer_has_to_pass(tmp_path: Path) -> None:
     assert "Passed 2 visible examples" in done.stderr
 
 
-def start_hard(trace: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*LEAFWISE, "solve", HARD, "--trace", str(trace)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def start_hard(trace: Path, *options: str) -> subprocess.Popen[str]:
+    command = [*LEAFWISE, "solve", HARD, "--trace", str(trace), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(trace: Path, kind: str, step: str, process: subprocess.Popen[str]) -> None:
@@ -140,14 +140,17 @@ def test_a_killed_run_resumes_and_repeats_no_finished_step(tmp_path: Path) -> No
 @pytest.mark.sandbox
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_a_run_to_resume_and_no_process(number: signal.Signals, tmp_path: Path) -> None:
-    trace = tmp_path / "trace.jsonl"
-    process = start_hard(trace)
+    trace, out_file = tmp_path / "trace.jsonl", tmp_path / "my answer.py"
+    process = start_hard(trace, "-o", str(out_file), "--seed", "1", "-q", "--no-review")
     wait_for(trace, "step_started", "draft", process)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert out == ""
-    assert "leafwise solve --resume" in err
+    run = read_trace(trace)[0]["data"]["run"]
+    # what the run does not keep
+    options = f"--out '{out_file}' --quiet --trace {trace} --no-review"
+    assert f"interrupted; go on with: leafwise solve --resume {run} {options}\n" in err
     assert "Traceback" not in err
 
 
@@ -242,6 +245,11 @@ def test_help_names_every_option() -> None:
     options = "file model config strategy example tests out json seed max-tokens time-limit trace review resume sandbox"
     for option in f"{options} quiet force".split():
         assert f"--{option}" in text
+
+
+def test_help_names_every_part_that_can_be_left_out() -> None:
+    text = " ".join(leafwise("solve", "--help").stdout.split())
+    assert f"PART is one of {', '.join(Part)}" in text
 
 
 def test_defaults_of_the_command_are_those_of_the_library() -> None:

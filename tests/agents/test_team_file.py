@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from leafwise.agents import Settings
+from leafwise.agents import Settings, solve_cli
 from leafwise.agents.errors import AgentError, PromptError, TeamFileError
 from leafwise.agents.prompting import PromptSet
 from leafwise.agents.role_settings import Role, RoleSettings, role_of
 from leafwise.agents.settings import Part
 from leafwise.agents.team_file import TeamFile, read_team_file
+from leafwise.agents.team_text import team_text
 from leafwise.runtime.contracts import Sampling
 
 
@@ -137,6 +139,21 @@ def test_hints_name_what_was_meant_or_what_there_is(folder: Path) -> None:
     )
     assert "coder, critic, generalist, tester" in refused(folder, "[roles.zz]").hint
     assert f"it is {Settings().drafts}" in refused(folder, "[team]\ndrafts = 0").hint
+
+
+def test_the_explained_file_is_the_default_team_and_names_every_key(folder: Path) -> None:
+    text = team_text()
+    assert read(folder, text) == TeamFile(settings=Settings(), model=None)
+    keys = re.findall(r"^(?:# )?(\w+) =", text, re.MULTILINE)
+    team = [name for name in Settings.model_fields if name != "roles"]
+    assert keys == ["model", "prompts", *team, *RoleSettings.model_fields]
+    assert f"# Direct candidates of `guided` in one round.\ndrafts = {Settings().drafts}\n" in text
+    assert "--print-config" in refused(folder, "[team]\ndraft = 3").hint
+
+
+def test_the_command_prints_the_explained_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert solve_cli.main(["--print-config"]) == 0
+    assert capsys.readouterr().out == team_text()
 
 
 @pytest.mark.parametrize("name", ["nothing.toml", "."])

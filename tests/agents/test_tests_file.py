@@ -125,6 +125,14 @@ def test_what_cannot_be_run_is_refused_and_never_left_out(text: str, words: str)
         read_tests(f"assert f(2) == 2\n{text}\n")
 
 
+@pytest.mark.parametrize("text", ["import pytest", "def test_a(tmp_path): ..."])
+def test_what_pytest_alone_can_do_is_said_at_once(text: str) -> None:
+    with pytest.raises(TaskError) as caught:
+        read_tests(f"{text}\nassert f(1) == 1\n")
+    assert "fixtures" in caught.value.hint
+    assert "parametrize" in caught.value.hint
+
+
 def test_plain_classes_are_run_and_skipped_tests_are_not() -> None:
     text = "class TestF:\n    def test_a(self): assert f(1) == 1\n    @skip('no')\n    def test_b(self): assert False\n"
     assert [check.code for check in read_tests(text)[1]] == ["TestF().test_a()"]

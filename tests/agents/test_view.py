@@ -116,11 +116,11 @@ def test_plain_lines_have_no_colours_no_markup_and_no_wrapping() -> None:
         for each in [*RUN, long]:
             view.feed(each)
     lines = text_of(console).splitlines()
-    assert lines[0] == "   1.2s  started: Write add [bold]"
+    assert lines[:2] == ["loading the model ...", "   1.2s  started: Write add [bold]"]
     assert "   1.2s  draft:root: candidate: does not load (NameError: [x])" in lines
     assert lines[-1] == "   1.2s  draft:root: [red]" + "x" * 300
     assert "\x1b" not in text_of(console)
-    assert len(lines) == 8
+    assert len(lines) == 9
 
 
 def test_the_view_fits_where_it_is_shown() -> None:
@@ -142,7 +142,7 @@ def test_the_silent_view_shows_nothing() -> None:
 def test_the_tree_shows_state_work_candidates_and_checks() -> None:
     assert drawn(folded(RUN)) == [
         "◇ add  2 candidates, best: 1/2 examples",
-        "├── ◐ carry  leaf  1 candidates, best: 3/3 generated checks",
+        "├── ◐ carry  leaf  1 candidate, best: 3/3 generated checks",
         "└── ✗ digit[0]",
     ]
 
@@ -179,6 +179,14 @@ def test_tokens_in_flight_are_counted_and_then_replaced_by_the_engines_count() -
     assert progress.total_tokens == 30
     progress.feed(RUN[3])
     assert progress.total_tokens == 40
+
+
+def test_the_seconds_and_the_rate_are_the_runs_without_loading() -> None:
+    progress = Progress(started=time.monotonic() - 3600)
+    progress.feed(event(EventKind.TOKENS, request=1, tokens=1))
+    assert progress.status == "1 s · 1 token · 1 token/s"
+    progress.feed(event(EventKind.TOKENS, request=2, tokens=9))
+    assert progress.status == "1 s · 10 tokens · 8 tokens/s"
 
 
 @pytest.mark.parametrize("state", ["open", "working", "split", "solved", "failed"])

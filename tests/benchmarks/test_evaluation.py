@@ -135,6 +135,8 @@ def test_a_plan_makes_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchmarkError, match="file is no directory"):
         plan_run(tmp_path / "file" / "run", first, resume=False)
+    with pytest.raises(BenchmarkError, match="cannot write in /proc:"):  # where even root can't
+        plan_run(Path("/proc/a/run"), first, resume=False)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
