@@ -47,14 +47,17 @@ def costs(
         float, typer.Option(min=0.001, max=1, help="Part of each tensor's rows to encode; .05 for large models.")
     ] = 1.0,
     out: Annotated[Path | None, typer.Option(help="Write the whole table to this file, as JSON.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Let the output replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole table as JSON.")] = False,
 ) -> int:
     """Show what each kind of tensor costs in each type. What was computed is kept, also when it is interrupted."""
     from leafwise.quant.costs import DEFAULT_TYPES, cost_table
     from leafwise.quant.errors import QuantizeError
+    from leafwise.quant.outputs import check_outputs
     from leafwise.quant.tensor_types import type_named
     from leafwise.runtime.paths import write_whole
 
+    check_outputs([out], inputs=[source, imatrix], replace=force)
     chosen = [type_named(name.strip()).name for name in types.split(",")] if types else list(DEFAULT_TYPES)
     importance, sha256 = _importance(imatrix)
     threads = threads or len(os.sched_getaffinity(0))

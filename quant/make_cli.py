@@ -60,7 +60,7 @@ def quantize(
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Accept an input that is quantized already.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Let the output replace a file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Let outputs replace files, though no inputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the recipe, or what was made, as JSON.")] = False,
 ) -> int:
     """Make a quantized GGUF file, whole or not at all; the input is never touched. The default is --mix q4_k_m.
@@ -73,6 +73,7 @@ def quantize(
     from leafwise.quant.evidence import Effort
     from leafwise.quant.making import choose, make, read_matrix
     from leafwise.quant.mixes import MIXES
+    from leafwise.quant.outputs import check_outputs
     from leafwise.quant.planning import Ask
     from leafwise.quant.recipes import read_recipe, write_recipe
 
@@ -84,7 +85,8 @@ def quantize(
         for_this_machine=for_this_machine,
         slack=slack,
     )
-    _check(mix, recipe, ask, target, save_recipe, dry_run=dry_run, force=force)
+    _check(mix, recipe, ask, target, save_recipe, dry_run=dry_run)
+    check_outputs((target, save_recipe), inputs=(source, recipe, imatrix), replace=force)
     workers = threads or os.cpu_count() or 1
     with stages() as tell:
         chosen: Mix | Recipe
@@ -116,7 +118,6 @@ def _check(
     save_recipe: Path | None,
     *,
     dry_run: bool,
-    force: bool,
 ) -> None:
     """Refuse options that contradict each other, before anything is measured."""
     from leafwise.quant.mixes import MIXES
@@ -129,9 +130,6 @@ def _check(
         raise UsageError("--dry-run has nothing to choose", "give a limit, such as --bpw 4.5")
     if not dry_run and target is None:
         raise UsageError("no file to make was given", "leafwise quantize SOURCE TARGET, or --dry-run")
-    for path in filter(None, (target, save_recipe)):
-        if path.exists() and not force:
-            raise UsageError(f"{path} exists already", "choose another name, or add --force to replace it")
     if save_recipe is not None and mix:
         raise UsageError("a mix has no recipe to save", "give a limit, such as --bpw 4.5")
 

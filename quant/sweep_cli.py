@@ -37,10 +37,12 @@ def sweep(
 ) -> int:
     """Sweep sizes: for each the types with the least predicted loss. The loss is a proxy, good for comparing."""
     from leafwise.quant import pareto, plots
+    from leafwise.quant.outputs import check_outputs
 
     sizes = pareto.steps(first, last, step)
     if plot:
         plots.check_format(plot)  # before the work
+        check_outputs([plot], inputs=[costs], replace=True)
     table = pareto.read_table(costs)
     with stage("sweeping") as tell:
         made = pareto.sweep(table, sizes, progress=tell)

@@ -1,0 +1,59 @@
+"""No command destroys what it reads, nor one of its outputs with another; it says so before its work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny_files import write_tiny
+
+from leafwise.quant.outputs import check_outputs
+from leafwise.quant.quantize_cli import main
+from leafwise.runtime.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ("imatrix SOURCE SOURCE --force", "an input too"),
+        ("imatrix SOURCE LINK --force", "an input too"),
+        ("imatrix SOURCE m.gguf --merge m.gguf --chunks 0 --force", "an input too"),
+        ("SOURCE out.gguf --bpw 5 --save-recipe SOURCE --force", "an input too"),
+        ("SOURCE out.gguf --recipe r.json --save-recipe r.json --force", "an input too"),
+        ("SOURCE r.json --recipe r.json --force", "an input too"),
+        ("SOURCE out.gguf --bpw 5 --save-recipe ./out.gguf", "two outputs"),
+        ("SOURCE no/out.gguf --bpw 5", "no directory no"),
+        ("SOURCE out.gguf --bpw 5 --save-recipe no/r.json", "no directory no"),
+        ("SOURCE FOLDER --bpw 5 --force", "Is a directory"),
+        ("SOURCE out.gguf --bpw 5 --save-recipe r.json", "exists already"),
+        ("costs SOURCE --no-speeds --out SOURCE --force", "an input too"),
+        ("costs SOURCE --no-speeds --out r.json", "exists already"),
+        ("inspect SOURCE --picture r.json", "exists already"),
+        ("inspect SOURCE --picture SOURCE --force", "an input too"),
+        ("reference SOURCE r.json --text r.json --force", "an input too"),
+        ("sweep c.svg --plot c.svg", "an input too"),
+    ],
+)
+def test_nothing_is_lost_and_nothing_begun(
+    arguments: str, problem: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "LINK").symlink_to(source)
+    (tmp_path / "FOLDER").mkdir()
+    for name in ("r.json", "m.gguf", "c.svg"):
+        (tmp_path / name).write_text("mine")
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match=problem):
+        main([str(source) if word == "SOURCE" else word for word in arguments.split()])
+    assert source.read_bytes() == before
+    assert (tmp_path / "r.json").read_text() == "mine"
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_what_is_no_file_may_be_written_to(tmp_path: Path) -> None:
+    check_outputs([Path("/dev/null"), None, tmp_path / "new"], inputs=[None, tmp_path / "none"], replace=False)
