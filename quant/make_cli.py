@@ -18,6 +18,7 @@ from leafwise.runtime.progress_cli import stages
 
 if TYPE_CHECKING:
     from leafwise.quant.contracts import Recipe
+    from leafwise.quant.importance import ImportanceMatrix
     from leafwise.quant.making import Made
     from leafwise.quant.mixes import Mix
     from leafwise.quant.planning import Ask
@@ -50,7 +51,7 @@ def quantize(
         bool, typer.Option("--for-this-machine", help="About as fast here as the fastest types, and the best of those.")
     ] = False,
     slack: Annotated[float, typer.Option(min=0.0, help="What --for-this-machine may be slower, as a share.")] = 0.1,
-    imatrix: Annotated[Path | None, typer.Option(help="An importance matrix; by default one is gathered.")] = None,
+    imatrix: Annotated[Path | None, typer.Option(help="An importance matrix; a limit gathers one by default.")] = None,
     no_imatrix: Annotated[bool, typer.Option("--no-imatrix", help="Do without an importance matrix.")] = False,
     groups: Annotated[int, typer.Option(min=0, help="Groups of tensors whose effect is measured; 0: none.")] = 48,
     save_recipe: Annotated[Path | None, typer.Option(help="Write the recipe to this file.")] = None,
@@ -75,7 +76,7 @@ def quantize(
     from leafwise.quant.mixes import MIXES
     from leafwise.quant.outputs import check_outputs
     from leafwise.quant.planning import Ask
-    from leafwise.quant.recipes import read_recipe, write_recipe
+    from leafwise.quant.recipes import write_recipe
 
     ask = Ask(
         bits_per_weight=bpw,
@@ -85,6 +86,8 @@ def quantize(
         for_this_machine=for_this_machine,
         slack=slack,
     )
+    if imatrix is not None and no_imatrix:
+        raise UsageError("--imatrix and --no-imatrix exclude each other", "give one of them")
     _check(mix, recipe, ask, target, save_recipe, dry_run=dry_run)
     check_outputs((target, save_recipe), inputs=(source, recipe, imatrix), replace=force)
     workers = threads or os.cpu_count() or 1
@@ -94,8 +97,8 @@ def quantize(
             effort = Effort(importance=not no_imatrix, groups=groups, speeds=for_this_machine)
             chosen, matrix = choose(source, ask, effort, imatrix=imatrix, threads=workers, tell=tell)
         else:
-            chosen = read_recipe(recipe) if recipe else MIXES[mix or _DEFAULT_MIX]
             matrix = read_matrix(imatrix)
+            chosen = _read(recipe, matrix, without=no_imatrix) if recipe else MIXES[mix or _DEFAULT_MIX]
         made = None
         if target is not None and not dry_run:
             options = {"requantize": requantize, "replace": force, "measured": measure}
@@ -132,6 +135,19 @@ def _check(
         raise UsageError("no file to make was given", "leafwise quantize SOURCE TARGET, or --dry-run")
     if save_recipe is not None and mix:
         raise UsageError("a mix has no recipe to save", "give a limit, such as --bpw 4.5")
+
+
+def _read(path: Path, matrix: ImportanceMatrix | None, *, without: bool) -> Recipe:
+    """A recipe, to be used with the importance matrix that it was made with, or knowingly without."""
+    from leafwise.quant.making import check_matrix
+    from leafwise.quant.recipes import read_recipe
+
+    recipe = read_recipe(path)
+    if not without:
+        check_matrix(recipe, matrix)
+    elif recipe.importance_sha256 is not None:
+        print("the recipe was made with an importance matrix: without one its predictions do not hold", file=sys.stderr)
+    return recipe
 
 
 def _bytes(text: str, option: str) -> int | None:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from leafwise.quant.calibration import CHARACTERS_PER_TOKEN, CalibrationText, calibration_text
 from leafwise.quant.contracts import Recipe
 from leafwise.quant.divergence import Divergence
+from leafwise.quant.errors import QuantizeError
 from leafwise.quant.evidence import Effort, Tell, gather_evidence, importances
 from leafwise.quant.gguf_imatrix import read_imatrix
 from leafwise.quant.importance import ImportanceMatrix
@@ -19,6 +20,7 @@ from leafwise.quant.planning import Ask, plan
 from leafwise.quant.quantize import Quantized, quantize
 from leafwise.quant.reference import Reference
 from leafwise.runtime.gguf_header import read_header
+from leafwise.runtime.paths import cache_dir
 
 HELD_OUT_CHUNKS = 24
 """Pieces of held-out text that a made file is measured on."""
@@ -160,3 +162,20 @@ def held_out_reference(
 def read_matrix(path: Path | None) -> ImportanceMatrix | None:
     """The importance matrix of a file, if there is one."""
     return read_imatrix(path) if path else None
+
+
+def check_matrix(recipe: Recipe, matrix: ImportanceMatrix | None) -> None:
+    """Check that an importance matrix is the one that a recipe was made with: with another the file is another.
+
+    Raises:
+        QuantizeError: it is not, or there is none.
+    """
+    wanted = recipe.importance_sha256
+    if wanted is None or (matrix is not None and matrix.sha256 == wanted):
+        return
+    given = f"not with {matrix.sha256[:12]}" if matrix else "and none is given"
+    raise QuantizeError(
+        f"the recipe was made with the importance matrix of SHA-256 {wanted[:12]}, {given}",
+        "give that one with --imatrix (those gathered for recipes are kept below "
+        f"{cache_dir() / 'quant' / recipe.source_sha256[:16]}), or do without one: --no-imatrix",
+    )

@@ -222,7 +222,6 @@ def _entries(mix: Mix | Recipe, importance: Importance, metadata: Mapping[str, s
     entries = {
         "version": _version("leafwise"),
         "llama_cpp_version": _version("llama-cpp-python"),
-        **({"importance_sha256": mix.importance_sha256} if isinstance(mix, Recipe) and mix.importance_sha256 else {}),
         "importance_tensors": str(len(importance)),
         **metadata,
     }
