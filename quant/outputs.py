@@ -42,7 +42,8 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _check_place(path: Path, *, replace: bool) -> None:
-    if (path.is_file() or path.is_symlink()) and not replace:
+    dangling = path.is_symlink() and not path.exists()
+    if (path.is_file() or dangling) and not replace:
         raise UsageError(f"{path} exists already", "choose another name, or add --force to replace it")
     if not path.parent.is_dir():
         raise UsageError(f"there is no directory {path.parent}", "make it first")
