@@ -59,7 +59,7 @@ class ImportanceMatrix:
 def merge(*matrices: ImportanceMatrix) -> ImportanceMatrix:
     """As if all the texts had been run: sums and counts are added, maxima are the larger ones.
 
-    A tensor that only some of them know keeps what these know. Nothing is of one text any more, not even of the same one
+    A tensor that only some of them know keeps what these know. The whole is of no one text, not even of the same one
     twice: what was merged cannot be resumed.
 
     Raises:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.inspect import InspectedTensor, Inspection
+from leafwise.runtime.paths import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,14 +51,16 @@ def draw(inspection: Inspection, path: Path, title: str) -> None:
     _panel(axes[0], inspection, lambda tensor: tensor.bits, lambda tensor: tensor.type.lower(), _bits(inspection))
     if panels == 2:
         _panel(axes[1], inspection, lambda tensor: tensor.error, _percent, _errors(inspection))
+    drawn = BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:].lower(), dpi=150)
     try:
-        figure.savefig(path, dpi=150)
+        write_whole(path, drawn.getvalue())
     except OSError as error:
         raise QuantizeError(f"cannot write {path}: {error.strerror}", "choose another place") from error
 
 
 def _bits(inspection: Inspection) -> dict[str, Any]:
-    highest = max(9.0, *(tensor.bits for tensor in _drawn(inspection) if tensor.bits < 16))
+    highest = max([9.0, *(tensor.bits for tensor in _drawn(inspection) if tensor.bits < 16)])
     # one scale for all files, so that pictures can be compared; full precision lies beyond it
     return {"title": "bits per weight", "map": "YlGnBu", "low": 1.5, "high": highest, "scale": 1.0}
 

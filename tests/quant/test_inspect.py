@@ -164,6 +164,14 @@ def test_the_picture(inspection: Inspection, tmp_path: Path, name: str) -> None:
     assert data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
 
 
+def test_the_picture_of_full_precision_is_whole_or_not_there(reference: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    draw(inspect(reference), tmp_path / "heat.svg", "full")
+    assert [path.name for path in tmp_path.iterdir()] == ["heat.svg"]
+    with pytest.raises(QuantizeError, match="cannot write"):
+        draw(inspect(reference), tmp_path / "no" / "heat.svg", "full")
+
+
 def test_without_matplotlib(inspection: Inspection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
