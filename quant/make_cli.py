@@ -77,6 +77,7 @@ def quantize(
     from leafwise.quant.outputs import check_outputs
     from leafwise.quant.planning import Ask
     from leafwise.quant.recipes import write_recipe
+    from leafwise.quant.safe_write import check_target
 
     ask = Ask(
         bits_per_weight=bpw,
@@ -88,8 +89,12 @@ def quantize(
     )
     if imatrix is not None and no_imatrix:
         raise UsageError("--imatrix and --no-imatrix exclude each other", "give one of them")
+    if requantize and ask.anything:
+        raise UsageError("--requantize does not go with limits", "start from the F16 file: errors are relative to it")
     _check(mix, recipe, ask, target, save_recipe, dry_run=dry_run)
     check_outputs((target, save_recipe), inputs=(source, recipe, imatrix), replace=force)
+    if target is not None:
+        check_target(target, replace=force)
     workers = threads or os.cpu_count() or 1
     with stages() as tell:
         chosen: Mix | Recipe

@@ -17,7 +17,7 @@ from leafwise.quant.importance import ImportanceMatrix
 from leafwise.quant.measure import CONTEXT, make_reference, measure
 from leafwise.quant.mixes import Mix
 from leafwise.quant.planning import Ask, plan
-from leafwise.quant.quantize import Quantized, quantize
+from leafwise.quant.quantize import Quantized, check_input, quantize
 from leafwise.quant.reference import Reference
 from leafwise.runtime.gguf_header import read_header
 from leafwise.runtime.paths import cache_dir
@@ -64,7 +64,9 @@ def choose(
         QuantizeError: it can't be done; the message says which limit, and by how much.
         ModelFileError: the source or the matrix's file is not usable.
     """
-    bits = ask.bits(read_header(source))
+    header = read_header(source)
+    check_input(header, source, requantize=False)  # all errors are measured against full precision
+    bits = ask.bits(header)
     evidence = gather_evidence(source, effort, bits=bits, imatrix=imatrix, threads=threads, tell=tell)
     return plan(evidence, ask), evidence.matrix
 

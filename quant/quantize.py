@@ -97,7 +97,7 @@ def quantize(
     """
     header = read_header(source)
     tensors = read_layout(source).tensors
-    _check_input(header, source, requantize=requantize)
+    check_input(header, source, requantize=requantize)
     matrix = _check_importance(importance, tensors)
     types = _check_mix(mix, source, tensors, matrix)
     entries = _entries(mix, matrix, metadata or {})
@@ -131,7 +131,17 @@ def plan_mix(
     return {name: (type_, type_bytes(type_, tensors[name].elements)) for name, type_ in types.items()}
 
 
-def _check_input(header: GGUFHeader, source: Path, *, requantize: bool) -> None:
+def check_input(header: GGUFHeader, source: Path, *, requantize: bool) -> None:
+    """Check that a file is one that can be quantized.
+
+    Args:
+        header: the file's.
+        source: its path, for the message.
+        requantize: accept one that is quantized already.
+
+    Raises:
+        QuantizeError: it is a part of a model, or quantized.
+    """
     if header.split_count > 1:
         raise QuantizeError(
             f"{source.name} is one of {header.split_count} files", "merge them first, with llama.cpp's gguf-split"

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from tiny_files import write_tiny
 
+from leafwise.quant import making
+from leafwise.quant.errors import QuantizeError
 from leafwise.quant.outputs import check_outputs
+from leafwise.quant.quantize import MIXES, quantize
 from leafwise.quant.quantize_cli import main
 from leafwise.runtime.errors import UsageError
 
@@ -31,6 +34,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("SOURCE out.gguf --bpw 5 --save-recipe no/r.json", "no directory no"),
         ("SOURCE FOLDER --bpw 5 --force", "Is a directory"),
         ("SOURCE out.gguf --bpw 5 --save-recipe r.json", "exists already"),
+        ("SOURCE out.gguf --bpw 5 --requantize", "does not go with limits"),
         ("costs SOURCE --no-speeds --out SOURCE --force", "an input too"),
         ("costs SOURCE --no-speeds --out r.json", "exists already"),
         ("inspect SOURCE --picture r.json", "exists already"),
@@ -53,6 +57,19 @@ def test_nothing_is_lost_and_nothing_begun(
     assert source.read_bytes() == before
     assert (tmp_path / "r.json").read_text() == "mine"
     assert not (tmp_path / "out.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"), [("/dev/null", "not a regular file"), ("out.gguf", "quantized already")]
+)
+def test_a_target_or_a_source_that_will_not_do_is_refused_before_the_choice(
+    target: str, problem: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantized = tmp_path / "small.gguf"
+    quantize(source, quantized, MIXES["q4_0"])
+    monkeypatch.setattr(making, "gather_evidence", None)  # would be called
+    with pytest.raises(QuantizeError, match=problem):
+        main([str(quantized), str(tmp_path / target), "--bpw", "4", "--force"])
 
 
 def test_what_is_no_file_may_be_written_to(tmp_path: Path) -> None:
