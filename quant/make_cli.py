@@ -106,8 +106,18 @@ def quantize(
             chosen = _read(recipe, matrix, without=no_imatrix) if recipe else MIXES[mix or _DEFAULT_MIX]
         made = None
         if target is not None and not dry_run:
-            options = {"requantize": requantize, "replace": force, "measured": measure}
-            made = make(source, target, chosen, matrix=matrix, threads=workers, tell=tell, **options)
+            made = make(
+                source,
+                target,
+                chosen,
+                matrix=matrix,
+                threads=workers,
+                requantize=requantize,
+                replace=force,
+                most_bytes=ask.file_bytes,
+                measured=measure,
+                tell=tell,
+            )
             chosen = made.recipe or chosen
     if save_recipe is not None and isinstance(chosen, Recipe):
         write_recipe(chosen, save_recipe)

@@ -80,6 +80,7 @@ def make(
     threads: int = 2,
     requantize: bool = False,
     replace: bool = False,
+    most_bytes: int | None = None,
     measured: bool = False,
     tell: Tell = lambda *_: None,
 ) -> Made:
@@ -93,6 +94,7 @@ def make(
         threads: to compute with.
         requantize: accept a source that is quantized already.
         replace: let the target replace a file.
+        most_bytes: of the target; a larger one is not kept.
         measured: measure the KL divergence to the source, on held-out text.
         tell: told of progress.
 
@@ -107,6 +109,7 @@ def make(
         importance=importances(matrix),
         requantize=requantize,
         replace=replace,
+        most_bytes=most_bytes,
         threads=threads,
         metadata={"importance_sha256": matrix.sha256, "calibration_sha256": matrix.text_sha256} if matrix else None,
         progress=partial(tell, "quantizing"),

@@ -66,6 +66,7 @@ def quantize(
     requantize: bool = False,
     replace: bool = False,
     pure: bool = False,
+    most_bytes: int | None = None,
     threads: int = 0,
     metadata: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -84,6 +85,7 @@ def quantize(
         requantize: accept an input that is quantized already, whose loss adds to the new one.
         replace: let the output replace a file.
         pure: of a mix, the same type for every tensor.
+        most_bytes: of the output; a larger one is not kept.
         threads: 0 for one per core.
         metadata: more texts for the metadata, for example {"reference_sha256": ...}.
         progress: told the number of tensors done, and of all.
@@ -109,7 +111,7 @@ def quantize(
     with whole_file(target, replace=replace, needed_bytes=needed, inputs=[source]) as part:
         report = run_quantizer(order._replace(target=part), progress)
         write_entries(part, entries | {_HASH_KEY: _data_sha256(part)}, drop=_PREFIX, pad=_RECIPE_KEY)
-        made = _check_result(part, types)
+        made = _check_result(part, types, most_bytes)
     return _result(made, report, read_layout(target).tensors, tensors, matrix)
 
 
@@ -254,7 +256,7 @@ def _version(distribution: str) -> str:
         return "unknown"
 
 
-def _check_result(part: Path, types: Mapping[str, str]) -> GGUFHeader:
+def _check_result(part: Path, types: Mapping[str, str], most_bytes: int | None) -> GGUFHeader:
     try:
         header = read_header(part)
         made = {tensor.name: tensor.type for tensor in read_layout(part).tensors}
@@ -266,6 +268,8 @@ def _check_result(part: Path, types: Mapping[str, str]) -> GGUFHeader:
             f"llama.cpp did not follow the recipe: {wrong[0]} ({len(wrong):,} of {len(types):,} tensors)",
             "install the version that leafwise was tested with: pip install llama-cpp-python==0.3.36",
         )
+    if most_bytes is not None and header.file_bytes > most_bytes:
+        raise QuantizeError(f"the file has {header.file_bytes - most_bytes:,} bytes too many", "ask for so much less")
     return header
 
 

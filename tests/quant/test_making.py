@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,23 @@ def test_a_files_size_leaves_room_for_its_header(known: Evidence) -> None:
     assert limits.total_bytes is not None
     header = known.header.file_bytes - known.header.weight_bytes
     assert 1_000_000_000 - header - 100_000 < limits.total_bytes < 1_000_000_000 - header
+
+
+def test_a_files_size_leaves_room_for_a_recipe_of_many_tensors(known: Evidence) -> None:
+    table = llama_8b(blocks=300)
+    recipe = plan(replace(known, table=table), Ask(bits_per_weight=4.5))
+    assert len(table.tensors) > 2000
+    limits = limits_of(Ask(file_bytes=10**12), replace(known, table=table))
+    assert limits.total_bytes is not None
+    header = known.header.file_bytes - known.header.weight_bytes
+    room = 10**12 - header - limits.total_bytes
+    assert len(recipe.model_dump_json()) + 32 * len(table.tensors) < room < 4 * len(recipe.model_dump_json())
+
+
+def test_a_file_that_is_larger_than_asked_for_is_not_kept(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(QuantizeError, match=r"bytes too many"):
+        make(source, tmp_path / "out.gguf", MIXES["q4_0"], most_bytes=1000)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_memory_counts_the_cache_at_the_context(known: Evidence) -> None:
