@@ -148,7 +148,7 @@ def _check(
         raise UsageError("--dry-run has nothing to choose", "give a limit, such as --bpw 4.5")
     if not dry_run and target is None:
         raise UsageError("no file to make was given", "leafwise quantize SOURCE TARGET, or --dry-run")
-    if save_recipe is not None and mix:
+    if save_recipe is not None and recipe is None and not ask.anything:
         raise UsageError("a mix has no recipe to save", "give a limit, such as --bpw 4.5")
 
 

@@ -136,6 +136,8 @@ def test_types_that_are_far_below_are_not_looked_at() -> None:
         (["--mix", "q9"], "no mix 'q9'"),
         (["--mix", "q4_0", "--dry-run"], "nothing to choose"),
         (["--mix", "q4_0", "--save-recipe", "x.json"], "no recipe to save"),
+        (["--save-recipe", "x.json"], "no recipe to save"),
+        (["--bpw", "4.5", "--imatrix", "x.gguf", "--no-imatrix"], "exclude each other"),
     ],
 )
 def test_options_that_make_no_sense(arguments: list[str], words: str, source: Path, tmp_path: Path) -> None:
