@@ -13,6 +13,7 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.progress_cli import stage
+from leafwise.runtime.verify_report import printable
 
 if TYPE_CHECKING:
     from leafwise.quant.contracts import CostTable, TensorCosts
@@ -116,6 +117,7 @@ def _print_table(table: CostTable) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("kind", "type"):
@@ -127,8 +129,8 @@ def _print_table(table: CostTable) -> None:
         kinds.setdefault(tensor.kind, []).append(tensor)
     for kind, tensors in kinds.items():
         for number, row in enumerate(_rows(tensors)):
-            name = f"{kind} x {len(tensors)}" if len(tensors) > 1 else kind
-            shown.add_row("" if number else name, *row)
+            name = printable(kind, 40) + (f" x {len(tensors)}" if len(tensors) > 1 else "")
+            shown.add_row(Text("" if number else name), *row)
         shown.add_section()
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -100,7 +100,8 @@ def _table(inspection: Inspection) -> list[Text]:
     width = 13 if inspection.error is None else 20
     lines = []
     if inspection.blocks:
-        lines.append(Text("block  " + "".join(f"{kind:<{width}}" for kind in inspection.kinds), style="bold"))
+        kinds = (printable(kind, width - 1) for kind in inspection.kinds)
+        lines.append(Text("block  " + "".join(f"{kind:<{width}}" for kind in kinds), style="bold"))
     for block in inspection.blocks:
         cells = (_cell(inspection.at(block, kind), width) for kind in inspection.kinds)
         lines.append(Text.assemble(f"{block:>5}  ", *cells))

@@ -15,6 +15,7 @@ import typer
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.progress_cli import stages
+from leafwise.runtime.verify_report import printable
 
 if TYPE_CHECKING:
     from leafwise.quant.contracts import Recipe
@@ -208,5 +209,5 @@ def _tell_recipe(recipe: Mix | Recipe, *, as_json: bool) -> None:
         return
     width = max(map(len, recipe.types))
     for name, type_ in recipe.types.items():
-        print(f"{name:<{width}}  {type_:<8}  {recipe.why.get(name, '')}".rstrip())
+        print(printable(f"{name:<{width}}  {type_:<8}  {recipe.why.get(name, '')}".rstrip()))
     print(", ".join(f"{name} {value:.6g}" for name, value in recipe.predicted.items()), file=sys.stderr)
