@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections import Counter
@@ -79,6 +78,7 @@ def quantize(
     from leafwise.quant.planning import Ask
     from leafwise.quant.recipes import write_recipe
     from leafwise.quant.safe_write import check_target
+    from leafwise.runtime.opening import usable_cores
 
     ask = Ask(
         bits_per_weight=bpw,
@@ -96,7 +96,7 @@ def quantize(
     check_outputs((target, save_recipe), inputs=(source, recipe, imatrix), replace=force)
     if target is not None:
         check_target(target, replace=force)
-    workers = threads or os.cpu_count() or 1
+    workers = threads or usable_cores()
     with stages() as tell:
         chosen: Mix | Recipe
         if ask.anything:
@@ -174,7 +174,10 @@ def _bytes(text: str, option: str) -> int | None:
     if not found:
         raise UsageError(f"{option}: {text!r} is no size", "write it as 4.5GB or 800MiB")
     unit = 1024 if found[3] else 1000
-    return int(float(found[1]) * unit ** ("kmg".find(found[2].lower()) + 1 if found[2] else 0))
+    size = int(float(found[1]) * unit ** ("kmg".find(found[2].lower()) + 1 if found[2] else 0))
+    if size < 1:
+        raise UsageError(f"{option}: no file has {text}", "write it as 4.5GB or 800MiB")
+    return size
 
 
 def _tell_made(target: Path, made: Made, *, as_json: bool) -> None:

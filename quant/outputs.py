@@ -18,19 +18,35 @@ def check_outputs(outputs: Iterable[Path | None], *, inputs: Iterable[Path | Non
         replace: let the outputs replace files, never the inputs.
 
     Raises:
-        UsageError: an output is an input or another output, by whatever name; it exists; nothing can be written there.
+        UsageError: an output is an input or another output, by whatever name; it exists; nothing can be written
+            there; a name is no text.
     """
     read = [path for path in inputs if path is not None]
+    for path in read:
+        check_name(path)
     named: list[Path] = []
     for path in outputs:
         if path is None:
             continue
+        check_name(path)
         if any(_same(path, other) for other in read):
             raise UsageError(f"{path} is an input too: it would be replaced", "give the output another name")
         if any(_same(path, other) for other in named):
             raise UsageError(f"{path} is named for two outputs", "give each a name of its own")
         _check_place(path, replace=replace)
         named.append(path)
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that can be neither printed nor noted in a file.
+
+    Raises:
+        UsageError: it is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the name {str(path)!a} is not UTF-8", "rename the file") from error
 
 
 def _same(one: Path, other: Path) -> bool:

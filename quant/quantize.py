@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 Importance = Mapping[str, NDArray[np.float32]]
 """An importance matrix: for each tensor's name E[x_j^2] for every column j (of every expert)."""
-_FULL_PRECISION = {"F32", "F16", "BF16"}
+_FULL_PRECISION = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8"}
 _PREFIX = "leafwise."
 _RECIPE_KEY = f"{_PREFIX}recipe"
 _HASH_KEY = f"{_PREFIX}data_sha256"
@@ -148,9 +148,12 @@ def check_input(header: GGUFHeader, source: Path, *, requantize: bool) -> None:
         raise QuantizeError(
             f"{source.name} is one of {header.split_count} files", "merge them first, with llama.cpp's gguf-split"
         )
-    if header.quantization not in _FULL_PRECISION and not requantize:
+    if not header.parameters:
+        raise QuantizeError(f"{source.name} has no tensors", "give the model's own file: this one is of a tokenizer")
+    quantized = [share.type for share in header.tensor_types if share.type not in _FULL_PRECISION]
+    if quantized and not requantize:
         raise QuantizeError(
-            f"{source.name} is quantized already ({header.quantization}, {header.bits_per_weight:.1f} bits per weight)",
+            f"{source.name} is quantized already ({quantized[0]}, {header.bits_per_weight:.1f} bits per weight)",
             "start from an F16 file, or add --requantize to accept that both losses add up",
         )
 

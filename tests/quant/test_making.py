@@ -133,6 +133,7 @@ def test_types_that_are_far_below_are_not_looked_at() -> None:
     [
         (["--bpw", "4.5", "--mix", "q4_0"], "exclude each other"),
         (["--size", "much"], "is no size"),
+        (["--size", "0"], "no file has 0"),
         (["--mix", "q9"], "no mix 'q9'"),
         (["--mix", "q4_0", "--dry-run"], "nothing to choose"),
         (["--mix", "q4_0", "--save-recipe", "x.json"], "no recipe to save"),

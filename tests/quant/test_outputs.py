@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
-from tiny_files import write_tiny
+from tiny_files import matrices, sha256, write_tiny
+from tiny_gguf import write_gguf
 
 from leafwise.quant import making
+from leafwise.quant.contracts import Recipe
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.outputs import check_outputs
 from leafwise.quant.quantize import MIXES, quantize
@@ -70,6 +73,30 @@ def test_a_target_or_a_source_that_will_not_do_is_refused_before_the_choice(
     monkeypatch.setattr(making, "gather_evidence", None)  # would be called
     with pytest.raises(QuantizeError, match=problem):
         main([str(quantized), str(tmp_path / target), "--bpw", "4", "--force"])
+
+
+def test_one_quantized_tensor_makes_a_quantized_file(source: Path, tmp_path: Path) -> None:
+    names = list(matrices(source))
+    recipe = Recipe(source_sha256=sha256(source), types={name: "f16" for name in names} | {names[-1]: "q2_k"})
+    quantize(source, tmp_path / "mixed.gguf", recipe)
+    with pytest.raises(QuantizeError, match=r"quantized already \(Q2_K"):
+        quantize(tmp_path / "mixed.gguf", tmp_path / "out.gguf", MIXES["q4_0"])
+
+
+def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "vocabulary.gguf", {})
+    for limit in (["--size", "1MB"], ["--bpw", "4", "--no-imatrix"], ["--mix", "q4_0"]):
+        with pytest.raises(QuantizeError, match="has no tensors"):
+            main([str(tmp_path / "vocabulary.gguf"), str(tmp_path / "out.gguf"), *limit])
+
+
+def test_names_that_are_no_text(source: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"\xff.gguf")
+    quantize(source, odd, MIXES["q4_0"])
+    with pytest.raises(UsageError, match="not UTF-8"):
+        main(["inspect", str(odd)])
+    with pytest.raises(UsageError, match="not UTF-8"):
+        main(["measure", str(odd)])
 
 
 def test_what_is_no_file_may_be_written_to(tmp_path: Path) -> None:
