@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import Field
 
 from leafwise.runtime.contracts import Contract
+
+Progress = Callable[[int, int], None]
+"""Told how much of a long work is done, and of how much."""
 
 
 class Choice(Contract):

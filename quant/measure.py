@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leafwise.quant.compact import Compact, compress, concatenate
+from leafwise.quant.contracts import Progress
 from leafwise.quant.divergence import (
     Divergence,
     Perplexity,
@@ -29,9 +29,6 @@ from leafwise.quant.reference import Reference, ReferenceInfo, StorageCheck, loa
 from leafwise.runtime.errors import EngineCrashedError
 from leafwise.runtime.gguf_contents import TOKENS, read_contents
 from leafwise.runtime.gguf_header import KVType
-
-Progress = Callable[[int, int], None]
-"""Told the number of chunks done, and of all."""
 
 CONTEXT = 512
 """Tokens of a chunk, as in llama.cpp's perplexity tool and in most published figures."""

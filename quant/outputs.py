@@ -22,19 +22,15 @@ def check_outputs(outputs: Iterable[Path | None], *, inputs: Iterable[Path | Non
             there; a name is no text.
     """
     read = [path for path in inputs if path is not None]
-    for path in read:
+    made = [path for path in outputs if path is not None]
+    for path in (*read, *made):
         check_name(path)
-    named: list[Path] = []
-    for path in outputs:
-        if path is None:
-            continue
-        check_name(path)
+    for number, path in enumerate(made):
         if any(_same(path, other) for other in read):
             raise UsageError(f"{path} is an input too: it would be replaced", "give the output another name")
-        if any(_same(path, other) for other in named):
+        if any(_same(path, other) for other in made[:number]):
             raise UsageError(f"{path} is named for two outputs", "give each a name of its own")
         _check_place(path, replace=replace)
-        named.append(path)
 
 
 def check_name(path: Path) -> None:
