@@ -11,6 +11,7 @@ from cost_tables import llama_8b
 from tiny_llamas import FIXTURE
 
 from leafwise.quant import evidence as evidence_module
+from leafwise.quant.contracts import Recipe
 from leafwise.quant.convert import convert
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.evidence import Effort, Evidence, types_for
@@ -18,6 +19,7 @@ from leafwise.quant.making import choose, make
 from leafwise.quant.planning import Ask, limits_of, plan
 from leafwise.quant.quantize import MIXES
 from leafwise.quant.quantize_cli import main
+from leafwise.quant.recipes import _why
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.gguf_header import read_header
 
@@ -84,7 +86,9 @@ def test_a_files_size_leaves_room_for_its_header(known: Evidence) -> None:
 
 def test_a_files_size_leaves_room_for_a_recipe_of_many_tensors(known: Evidence) -> None:
     table = llama_8b(blocks=300)
-    recipe = plan(replace(known, table=table), Ask(bits_per_weight=4.5))
+    types = {tensor.name: "q4_k" for tensor in table.tensors}
+    why = {tensor.name: _why(tensor, "q4_k", 1.0, 1234.5) for tensor in table.tensors}
+    recipe = Recipe(source_sha256=table.source_sha256, types=types, why=why)
     assert len(table.tensors) > 2000
     limits = limits_of(Ask(file_bytes=10**12), replace(known, table=table))
     assert limits.total_bytes is not None
