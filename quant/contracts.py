@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import Field
 
 from leafwise.runtime.contracts import Contract
+
+Progress = Callable[[int, int], None]
+"""Told how much of a long work is done, and of how much."""
 
 
 class Choice(Contract):
@@ -14,18 +19,18 @@ class Choice(Contract):
     """The type's name in `tensor_types`, for example `q4_k`."""
     bytes: int = Field(ge=0)
     """Size of the encoded tensor."""
-    error: float = Field(ge=0)
+    error: float = Field(ge=0, allow_inf_nan=False)
     """sum over rows and columns j of E[x_j^2] * (w_j - q(w_j))^2; E[x_j^2] is 1 where no importance is known. In the
     units of the squared output of the tensor's multiplication, so a proxy for the loss (HAWQ-V3's Omega with the
     activations' second moments for the Hessian), comparable within a tensor and only roughly between tensors.
     """
-    prefill_seconds: float | None = Field(default=None, ge=0)
+    prefill_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """To multiply it with 512 columns on this machine, or with one if it is the output matrix, of which a prompt needs
     the last token's logits only; None where that was not measured.
     """
-    decode_seconds: float | None = Field(default=None, ge=0)
+    decode_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """To multiply it with one column."""
-    batch_seconds: float | None = Field(default=None, ge=0)
+    batch_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """To multiply it with 16 columns: one token for each of 16 sequences."""
 
 
@@ -40,7 +45,7 @@ class TensorCosts(Contract):
     """The transformer block; None outside of them."""
     shape: tuple[int, ...]
     """Elements per dimension as GGUF has them: the row's length first."""
-    energy: float = Field(ge=0)
+    energy: float = Field(ge=0, allow_inf_nan=False)
     """sum of E[x_j^2] * w_j^2: an error divided by it is relative."""
     choices: tuple[Choice, ...]
     """All types that its row length allows."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from leafwise.quant.contracts import Choice, CostTable, TensorCosts
+from leafwise.quant.contracts import Choice, CostTable, Progress, TensorCosts
 from leafwise.quant.cost_journal import CostJournal, JournalKey
 from leafwise.quant.encoding_error import Errors, encoding_errors
 from leafwise.quant.errors import QuantizeError
@@ -23,7 +23,6 @@ from leafwise.runtime.paths import cache_dir
 
 Importances = Mapping[str, Floats]
 """E[x^2] of each multiplication's inputs, by the tensor's name: shape (row length,); of experts one after the other."""
-Progress = Callable[[int, int], None]
 DEFAULT_TYPES = (
     *("f16", "q8_0", "q6_k", "q5_1", "q5_k", "q5_0", "q4_1", "q4_k", "q4_0", "iq4_nl", "iq4_xs"),
     *("q3_k", "iq3_s", "iq3_xxs", "q2_k", "iq2_s", "iq2_xs", "iq2_xxs"),

@@ -13,6 +13,7 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.progress_cli import stage
+from leafwise.runtime.verify_report import printable
 
 if TYPE_CHECKING:
     from leafwise.quant.contracts import CostTable, TensorCosts
@@ -47,14 +48,17 @@ def costs(
         float, typer.Option(min=0.001, max=1, help="Part of each tensor's rows to encode; .05 for large models.")
     ] = 1.0,
     out: Annotated[Path | None, typer.Option(help="Write the whole table to this file, as JSON.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Let the output replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole table as JSON.")] = False,
 ) -> int:
     """Show what each kind of tensor costs in each type. What was computed is kept, also when it is interrupted."""
     from leafwise.quant.costs import DEFAULT_TYPES, cost_table
     from leafwise.quant.errors import QuantizeError
+    from leafwise.quant.outputs import check_outputs
     from leafwise.quant.tensor_types import type_named
     from leafwise.runtime.paths import write_whole
 
+    check_outputs([out], inputs=[source, imatrix], replace=force)
     chosen = [type_named(name.strip()).name for name in types.split(",")] if types else list(DEFAULT_TYPES)
     importance, sha256 = _importance(imatrix)
     threads = threads or len(os.sched_getaffinity(0))
@@ -113,6 +117,7 @@ def _print_table(table: CostTable) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("kind", "type"):
@@ -124,8 +129,8 @@ def _print_table(table: CostTable) -> None:
         kinds.setdefault(tensor.kind, []).append(tensor)
     for kind, tensors in kinds.items():
         for number, row in enumerate(_rows(tensors)):
-            name = f"{kind} x {len(tensors)}" if len(tensors) > 1 else kind
-            shown.add_row("" if number else name, *row)
+            name = printable(kind, 40) + (f" x {len(tensors)}" if len(tensors) > 1 else "")
+            shown.add_row(Text("" if number else name), *row)
         shown.add_section()
     console = Console(highlight=False)
     if not console.is_terminal:

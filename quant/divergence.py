@@ -24,10 +24,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from leafwise.quant.compact import Compact, log_softmax
+from leafwise.quant.errors import QuantizeError
 from leafwise.runtime.contracts import Contract
 
 _ROWS = 64
 _TINY = 1e-30
+_MOST_NLL = 700.0  # its exponential is nearly the largest number
 _LARGEST_LOG = 100.0  # of a ratio of two probabilities; more is a damaged file
 
 
@@ -175,8 +177,14 @@ def mean_and_error(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def perplexity_of(nll: NDArray[np.float64]) -> Perplexity:
-    """Perplexity from -log q(t), shape (n,)."""
+    """Perplexity from -log q(t), shape (n,).
+
+    Raises:
+        QuantizeError: it is beyond all numbers.
+    """
     mean, error = mean_and_error(nll)
+    if not mean < _MOST_NLL:
+        raise QuantizeError(f"the model makes nothing of the text: -log p is {mean:.4g} on average", "is it damaged?")
     return Perplexity(tokens=len(nll), perplexity=math.exp(mean), perplexity_error=math.exp(mean) * error)
 
 

@@ -83,8 +83,8 @@ def encoding_errors(
     def work(place: tuple[int, int, int]) -> NDArray[np.float64]:
         matrix, begin, count = place
         values = file.rows(entry, matrix * rows + begin, count)
-        given = _part(encoding, matrix, columns)
-        squares = _part(weighting, matrix, columns)
+        given = part_of(encoding, matrix, columns)
+        squares = part_of(weighting, matrix, columns)
         weights = np.ones(columns) if squares is None else squares.astype(np.float64)
         sums = [weighted_squares(values, weights)]
         for type_ in types:
@@ -118,7 +118,8 @@ def _row_blocks(rows: int, columns: int, sample: float) -> list[tuple[int, int]]
     return [(int(begin), _PIECE_ROWS) for begin in begins]
 
 
-def _part(importance: Floats | None, matrix: int, columns: int) -> Floats | None:
+def part_of(importance: Floats | None, matrix: int, columns: int) -> Floats | None:
+    """One matrix's importance, shape (columns,), of that of a tensor of many (experts)."""
     return None if importance is None else importance[matrix * columns : (matrix + 1) * columns]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
@@ -22,6 +21,7 @@ from leafwise.quant.imatrix import gather
 from leafwise.quant.importance import ImportanceMatrix
 from leafwise.quant.measure import make_reference
 from leafwise.quant.reference import Reference, load_reference
+from leafwise.quant.scratch import scratch_folder
 from leafwise.quant.sensitivity import MOST_GROUPS, PERTURBED_BITS, Sensitivities, measure_sensitivities
 from leafwise.quant.speeds import SpeedTable
 from leafwise.quant.speeds import measure as measure_speeds
@@ -129,13 +129,13 @@ def gather_evidence(
     if effort.groups:
         behind = text or _text(header, effort.chunks * _HELD_BACK + effort.reference_chunks, effort)
         reference = _reference(source, effort, folder, behind, threads, tell)
-        with TemporaryDirectory(prefix="perturbed-", dir=folder) as scratch:
+        with scratch_folder(folder.parent) as scratch:  # of all models: what is left of any goes
             sensitivities = measure_sensitivities(
                 source,
                 table,
                 reference,
                 importance,
-                scratch=Path(scratch),
+                scratch=scratch,
                 store=folder / f"sensitivities-{effort.groups}-{reference.info.sha256[:8]}-{_tag(matrix)}.json",
                 most=effort.groups,
                 threads=threads,

@@ -129,7 +129,8 @@ class _State:
 
     def _add(self, chunk: ChunkSums) -> None:
         one = replace(self._empty, chunks=1, sums=chunk.sums, counts=chunk.counts, key_maxima=chunk.key_maxima)
-        self.matrix = merge(self.matrix, one) if self.matrix else one
+        # each chunk follows the others in one text, which a merge of any two does not know
+        self.matrix = replace(merge(self.matrix, one), text_sha256=one.text_sha256) if self.matrix else one
         if self.done - self._saved >= _SAVE_EVERY:
             self._save()
 

@@ -64,7 +64,8 @@ def imatrix(
         return
     if out is None:
         raise UsageError("there is no OUT", "say which file to make, or --show the one that is there")
-    _check(out, merging=bool(merge), chunks=chunks, resume=resume, force=force)
+    _check(merging=bool(merge), chunks=chunks, resume=resume, force=force)
+    _check_out(model, out, [*(text or ()), *(merge or ())], runs=chunks > 0, resume=resume, force=force)
     matrices = [read_imatrix(path) for path in merge or ()]  # before the long work
     if chunks:
         calibration = _text(text or [], model)
@@ -74,17 +75,22 @@ def imatrix(
     _print(_finished(matrices, out), as_json=as_json)
 
 
-def _check(out: Path, *, merging: bool, chunks: int, resume: bool, force: bool) -> None:
+def _check(*, merging: bool, chunks: int, resume: bool, force: bool) -> None:
     if resume and (force or merging):
         raise UsageError(
             f"--resume does not go with --{'force' if force else 'merge'}", "first the one, then the other"
         )
     if not chunks and not merging:
         raise UsageError("nothing to do", "ask for some --chunks, or give files to --merge")
+
+
+def _check_out(model: str, out: Path, inputs: list[Path], *, runs: bool, resume: bool, force: bool) -> None:
+    from leafwise.quant.outputs import check_outputs
+    from leafwise.runtime.models import resolve
+
     if out.exists() and not (resume or force):
         raise UsageError(f"{out} exists already", "add --resume to go on with it, or --force to replace it")
-    if not out.parent.is_dir():
-        raise UsageError(f"there is no directory {out.parent}", "make it first")
+    check_outputs([out], inputs=[resolve(model).path if runs else Path(model), *inputs], replace=True)
 
 
 def _text(paths: list[Path], model: str) -> CalibrationText:

@@ -37,7 +37,7 @@ class ImportanceMatrix:
     model_sha256: str = ""
     """Of the file that was run; empty where that is not known, or where matrices of several were merged."""
     text_sha256: str = ""
-    """Of the text; empty as above."""
+    """Of the text; empty where that is not known, or where matrices were merged."""
     sha256: str = ""
     """Of the file this was read from or written to; empty where there is none."""
 
@@ -59,7 +59,8 @@ class ImportanceMatrix:
 def merge(*matrices: ImportanceMatrix) -> ImportanceMatrix:
     """As if all the texts had been run: sums and counts are added, maxima are the larger ones.
 
-    A tensor that only some of them know keeps what these know.
+    A tensor that only some of them know keeps what these know. The whole is of no one text, not even of the same one
+    twice: what was merged cannot be resumed.
 
     Raises:
         QuantizeError: there is nothing to merge, or a tensor has different shapes: they are of different models.
@@ -83,7 +84,6 @@ def _add(one: ImportanceMatrix, other: ImportanceMatrix) -> ImportanceMatrix:
         datasets=tuple(dict.fromkeys(one.datasets + other.datasets)),
         key_maxima=_union(one.key_maxima, other.key_maxima, np.maximum),
         model_sha256=one.model_sha256 if one.model_sha256 == other.model_sha256 else "",
-        text_sha256=one.text_sha256 if one.text_sha256 == other.text_sha256 else "",
     )
 
 

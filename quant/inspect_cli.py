@@ -38,16 +38,19 @@ def inspect(
     ] = None,
     imatrix: Annotated[Path | None, typer.Option(help="An importance matrix, to weight errors with.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw a heat map into this .svg, .png or .pdf file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Let the picture replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a GGUF file is made of: a table of blocks and kinds, coloured by bits per weight."""
     from leafwise.quant.inspect import inspect as look
+    from leafwise.quant.outputs import check_outputs
     from leafwise.runtime.errors import UsageError
     from leafwise.runtime.models import resolve
 
     if imatrix is not None and reference is None:
         raise UsageError("an importance matrix weights errors, and there are none", "add --reference F16.gguf")
     found = resolve(model)
+    check_outputs([picture], inputs=[found.path, reference, imatrix], replace=force)
     with stage(found.name) as progress:
         inspection = look(found.path, reference=reference, importance=_importance(imatrix), progress=progress)
     if picture is not None:
@@ -97,7 +100,8 @@ def _table(inspection: Inspection) -> list[Text]:
     width = 13 if inspection.error is None else 20
     lines = []
     if inspection.blocks:
-        lines.append(Text("block  " + "".join(f"{kind:<{width}}" for kind in inspection.kinds), style="bold"))
+        kinds = (printable(kind, width - 1) for kind in inspection.kinds)
+        lines.append(Text("block  " + "".join(f"{kind:<{width}}" for kind in kinds), style="bold"))
     for block in inspection.blocks:
         cells = (_cell(inspection.at(block, kind), width) for kind in inspection.kinds)
         lines.append(Text.assemble(f"{block:>5}  ", *cells))

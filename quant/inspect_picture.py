@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.inspect import InspectedTensor, Inspection
+from leafwise.runtime.paths import write_whole
+from leafwise.runtime.verify_report import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 FORMATS = (".svg", ".png", ".pdf")
 """How a picture's name may end."""
 _CELL_WIDTH, _ROW_HEIGHT = 0.72, 0.2  # inches
+_LABEL = 16  # characters of a kind
 _MOST_LABELLED = 64  # blocks; with more, the cells are too low for text
 
 
@@ -45,18 +49,21 @@ def draw(inspection: Inspection, path: Path, title: str) -> None:
     figure = Figure(figsize=(1.3 + panels * (1.35 + columns * _CELL_WIDTH), height), layout="constrained")
     FigureCanvasAgg(figure)
     axes: Sequence[Axes] = figure.subplots(1, panels, squeeze=False)[0]
-    figure.suptitle(f"{title}: {inspection.bits_per_weight:.2f} bits per weight", fontsize=11)
+    said = f"{printable(title)}: {inspection.bits_per_weight:.2f} bits per weight"
+    figure.suptitle(said, fontsize=11, parse_math=False)
     _panel(axes[0], inspection, lambda tensor: tensor.bits, lambda tensor: tensor.type.lower(), _bits(inspection))
     if panels == 2:
         _panel(axes[1], inspection, lambda tensor: tensor.error, _percent, _errors(inspection))
+    drawn = BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:].lower(), dpi=150)
     try:
-        figure.savefig(path, dpi=150)
+        write_whole(path, drawn.getvalue())
     except OSError as error:
         raise QuantizeError(f"cannot write {path}: {error.strerror}", "choose another place") from error
 
 
 def _bits(inspection: Inspection) -> dict[str, Any]:
-    highest = max(9.0, *(tensor.bits for tensor in _drawn(inspection) if tensor.bits < 16))
+    highest = max([9.0, *(tensor.bits for tensor in _drawn(inspection) if tensor.bits < 16)])
     # one scale for all files, so that pictures can be compared; full precision lies beyond it
     return {"title": "bits per weight", "map": "YlGnBu", "low": 1.5, "high": highest, "scale": 1.0}
 
@@ -110,10 +117,12 @@ def _panel(
             }
             axes.text(x + width / 2, y + 0.53, label(tensor), **style)
     rows = [i + 0.5 for i in range(len(blocks))] + [len(blocks) + gap + i + 0.5 for i in range(len(outside))]
-    axes.set_yticks(rows, [*(f"block {block}" for block in blocks), *(tensor.kind for tensor in outside)], fontsize=7)
-    axes.set_xticks(
-        [i + 0.5 for i in range(len(kinds))], kinds, fontsize=7, rotation=30, ha="left", rotation_mode="anchor"
-    )
+    # a file's own words: neither formulas nor control characters
+    plain: dict[str, Any] = {"fontsize": 7, "parse_math": False}
+    names = [*(f"block {block}" for block in blocks), *(printable(tensor.kind, _LABEL) for tensor in outside)]
+    axes.set_yticks(rows, names, **plain)
+    places, names = [i + 0.5 for i in range(len(kinds))], [printable(kind, _LABEL) for kind in kinds]
+    axes.set_xticks(places, names, **plain, rotation=30, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
     axes.set_xlim(0, len(kinds))
     axes.set_ylim(len(blocks) + gap + len(outside), 0)

@@ -15,6 +15,7 @@ from leafwise.quant.errors import QuantizeError
 from leafwise.runtime.contracts import Contract
 
 ARCHITECTURE = "LlamaForCausalLM"
+_LARGEST = float(np.finfo(np.float32).max)  # GGUF files have numbers in float32
 
 
 class RopeScaling(Contract):
@@ -85,6 +86,10 @@ def read_config(source: Path) -> LlamaConfig:
     _check_kind(config)
     heads, hidden = _count(config, "num_attention_heads"), _count(config, "hidden_size")
     head_length = _count(config, "head_dim") if config.get("head_dim") is not None else hidden // heads
+    if not head_length:
+        raise QuantizeError(
+            f"config.json: {heads} heads cannot share {hidden} elements (hidden_size)", "is it the right config.json?"
+        )
     found = LlamaConfig(
         hidden=hidden,
         feed_forward=_count(config, "intermediate_size"),
@@ -174,6 +179,6 @@ def _count(config: dict[str, Any], key: str, most: int = 2**24) -> int:
 
 def _number(config: dict[str, Any], key: str, default: float | None = None) -> float:
     value = config.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST:
         raise QuantizeError(f"config.json: {key} is {str(value)[:40]}, not a number", "is it the right config.json?")
     return float(value)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.logits_wire import Failure, Hello, Job, scored_positions
+from leafwise.quant.outputs import check_name
 from leafwise.runtime.crash_signals import CRASHES, signal_name
 from leafwise.runtime.errors import error_named
 from leafwise.runtime.gguf_header import KVType, read_header
@@ -51,6 +52,7 @@ class LogitsProcess:
         special_tokens: whether `<|im_start|>` and the like in the text are the tokens they name.
 
     Raises:
+        UsageError: the model's name is not UTF-8.
         ModelFileError: the model is no usable GGUF.
         QuantizeError: the text is shorter than a chunk, or the process died.
     """
@@ -66,6 +68,7 @@ class LogitsProcess:
         kv_type: KVType = "f16",
         special_tokens: bool = False,
     ) -> None:
+        check_name(model)
         read_header(model)
         is_tokens = not isinstance(source, str)
         if threads is None:

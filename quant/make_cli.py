@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections import Counter
@@ -15,9 +14,11 @@ import typer
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.progress_cli import stages
+from leafwise.runtime.verify_report import printable
 
 if TYPE_CHECKING:
     from leafwise.quant.contracts import Recipe
+    from leafwise.quant.importance import ImportanceMatrix
     from leafwise.quant.making import Made
     from leafwise.quant.mixes import Mix
     from leafwise.quant.planning import Ask
@@ -50,7 +51,7 @@ def quantize(
         bool, typer.Option("--for-this-machine", help="About as fast here as the fastest types, and the best of those.")
     ] = False,
     slack: Annotated[float, typer.Option(min=0.0, help="What --for-this-machine may be slower, as a share.")] = 0.1,
-    imatrix: Annotated[Path | None, typer.Option(help="An importance matrix; by default one is gathered.")] = None,
+    imatrix: Annotated[Path | None, typer.Option(help="An importance matrix; a limit gathers one by default.")] = None,
     no_imatrix: Annotated[bool, typer.Option("--no-imatrix", help="Do without an importance matrix.")] = False,
     groups: Annotated[int, typer.Option(min=0, help="Groups of tensors whose effect is measured; 0: none.")] = 48,
     save_recipe: Annotated[Path | None, typer.Option(help="Write the recipe to this file.")] = None,
@@ -60,7 +61,7 @@ def quantize(
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Accept an input that is quantized already.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Let the output replace a file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Let outputs replace files, though no inputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the recipe, or what was made, as JSON.")] = False,
 ) -> int:
     """Make a quantized GGUF file, whole or not at all; the input is never touched. The default is --mix q4_k_m.
@@ -73,8 +74,11 @@ def quantize(
     from leafwise.quant.evidence import Effort
     from leafwise.quant.making import choose, make, read_matrix
     from leafwise.quant.mixes import MIXES
+    from leafwise.quant.outputs import check_outputs
     from leafwise.quant.planning import Ask
-    from leafwise.quant.recipes import read_recipe, write_recipe
+    from leafwise.quant.recipes import write_recipe
+    from leafwise.quant.safe_write import check_target
+    from leafwise.runtime.opening import usable_cores
 
     ask = Ask(
         bits_per_weight=bpw,
@@ -84,20 +88,37 @@ def quantize(
         for_this_machine=for_this_machine,
         slack=slack,
     )
-    _check(mix, recipe, ask, target, save_recipe, dry_run=dry_run, force=force)
-    workers = threads or os.cpu_count() or 1
+    if imatrix is not None and no_imatrix:
+        raise UsageError("--imatrix and --no-imatrix exclude each other", "give one of them")
+    if requantize and ask.anything:
+        raise UsageError("--requantize does not go with limits", "start from the F16 file: errors are relative to it")
+    _check(mix, recipe, ask, target, save_recipe, dry_run=dry_run)
+    check_outputs((target, save_recipe), inputs=(source, recipe, imatrix), replace=force)
+    if target is not None:
+        check_target(target, replace=force)
+    workers = threads or usable_cores()
     with stages() as tell:
         chosen: Mix | Recipe
         if ask.anything:
             effort = Effort(importance=not no_imatrix, groups=groups, speeds=for_this_machine)
             chosen, matrix = choose(source, ask, effort, imatrix=imatrix, threads=workers, tell=tell)
         else:
-            chosen = read_recipe(recipe) if recipe else MIXES[mix or _DEFAULT_MIX]
             matrix = read_matrix(imatrix)
+            chosen = _read(recipe, matrix, without=no_imatrix) if recipe else MIXES[mix or _DEFAULT_MIX]
         made = None
         if target is not None and not dry_run:
-            options = {"requantize": requantize, "replace": force, "measured": measure}
-            made = make(source, target, chosen, matrix=matrix, threads=workers, tell=tell, **options)
+            made = make(
+                source,
+                target,
+                chosen,
+                matrix=matrix,
+                threads=workers,
+                requantize=requantize,
+                replace=force,
+                most_bytes=ask.file_bytes,
+                measured=measure,
+                tell=tell,
+            )
             chosen = made.recipe or chosen
     if save_recipe is not None and isinstance(chosen, Recipe):
         write_recipe(chosen, save_recipe)
@@ -116,7 +137,6 @@ def _check(
     save_recipe: Path | None,
     *,
     dry_run: bool,
-    force: bool,
 ) -> None:
     """Refuse options that contradict each other, before anything is measured."""
     from leafwise.quant.mixes import MIXES
@@ -129,11 +149,21 @@ def _check(
         raise UsageError("--dry-run has nothing to choose", "give a limit, such as --bpw 4.5")
     if not dry_run and target is None:
         raise UsageError("no file to make was given", "leafwise quantize SOURCE TARGET, or --dry-run")
-    for path in filter(None, (target, save_recipe)):
-        if path.exists() and not force:
-            raise UsageError(f"{path} exists already", "choose another name, or add --force to replace it")
-    if save_recipe is not None and mix:
+    if save_recipe is not None and recipe is None and not ask.anything:
         raise UsageError("a mix has no recipe to save", "give a limit, such as --bpw 4.5")
+
+
+def _read(path: Path, matrix: ImportanceMatrix | None, *, without: bool) -> Recipe:
+    """A recipe, to be used with the importance matrix that it was made with, or knowingly without."""
+    from leafwise.quant.making import check_matrix
+    from leafwise.quant.recipes import read_recipe
+
+    recipe = read_recipe(path)
+    if not without:
+        check_matrix(recipe, matrix)
+    elif recipe.importance_sha256 is not None:
+        print("the recipe was made with an importance matrix: without one its predictions do not hold", file=sys.stderr)
+    return recipe
 
 
 def _bytes(text: str, option: str) -> int | None:
@@ -144,7 +174,10 @@ def _bytes(text: str, option: str) -> int | None:
     if not found:
         raise UsageError(f"{option}: {text!r} is no size", "write it as 4.5GB or 800MiB")
     unit = 1024 if found[3] else 1000
-    return int(float(found[1]) * unit ** ("kmg".find(found[2].lower()) + 1 if found[2] else 0))
+    size = int(float(found[1]) * unit ** ("kmg".find(found[2].lower()) + 1 if found[2] else 0))
+    if size < 1:
+        raise UsageError(f"{option}: no file has {text}", "write it as 4.5GB or 800MiB")
+    return size
 
 
 def _tell_made(target: Path, made: Made, *, as_json: bool) -> None:
@@ -179,5 +212,5 @@ def _tell_recipe(recipe: Mix | Recipe, *, as_json: bool) -> None:
         return
     width = max(map(len, recipe.types))
     for name, type_ in recipe.types.items():
-        print(f"{name:<{width}}  {type_:<8}  {recipe.why.get(name, '')}".rstrip())
+        print(printable(f"{name:<{width}}  {type_:<8}  {recipe.why.get(name, '')}".rstrip()))
     print(", ".join(f"{name} {value:.6g}" for name, value in recipe.predicted.items()), file=sys.stderr)

@@ -10,15 +10,17 @@ from tempfile import TemporaryDirectory
 from leafwise.quant.calibration import CHARACTERS_PER_TOKEN, CalibrationText, calibration_text
 from leafwise.quant.contracts import Recipe
 from leafwise.quant.divergence import Divergence
+from leafwise.quant.errors import QuantizeError
 from leafwise.quant.evidence import Effort, Tell, gather_evidence, importances
 from leafwise.quant.gguf_imatrix import read_imatrix
 from leafwise.quant.importance import ImportanceMatrix
 from leafwise.quant.measure import CONTEXT, make_reference, measure
 from leafwise.quant.mixes import Mix
 from leafwise.quant.planning import Ask, plan
-from leafwise.quant.quantize import Quantized, quantize
+from leafwise.quant.quantize import Quantized, check_input, quantize
 from leafwise.quant.reference import Reference
 from leafwise.runtime.gguf_header import read_header
+from leafwise.runtime.paths import cache_dir
 
 HELD_OUT_CHUNKS = 24
 """Pieces of held-out text that a made file is measured on."""
@@ -62,7 +64,9 @@ def choose(
         QuantizeError: it can't be done; the message says which limit, and by how much.
         ModelFileError: the source or the matrix's file is not usable.
     """
-    bits = ask.bits(read_header(source))
+    header = read_header(source)
+    check_input(header, source, requantize=False)  # all errors are measured against full precision
+    bits = ask.bits(header)
     evidence = gather_evidence(source, effort, bits=bits, imatrix=imatrix, threads=threads, tell=tell)
     return plan(evidence, ask), evidence.matrix
 
@@ -76,6 +80,7 @@ def make(
     threads: int = 2,
     requantize: bool = False,
     replace: bool = False,
+    most_bytes: int | None = None,
     measured: bool = False,
     tell: Tell = lambda *_: None,
 ) -> Made:
@@ -89,6 +94,7 @@ def make(
         threads: to compute with.
         requantize: accept a source that is quantized already.
         replace: let the target replace a file.
+        most_bytes: of the target; a larger one is not kept.
         measured: measure the KL divergence to the source, on held-out text.
         tell: told of progress.
 
@@ -103,6 +109,7 @@ def make(
         importance=importances(matrix),
         requantize=requantize,
         replace=replace,
+        most_bytes=most_bytes,
         threads=threads,
         metadata={"importance_sha256": matrix.sha256, "calibration_sha256": matrix.text_sha256} if matrix else None,
         progress=partial(tell, "quantizing"),
@@ -160,3 +167,20 @@ def held_out_reference(
 def read_matrix(path: Path | None) -> ImportanceMatrix | None:
     """The importance matrix of a file, if there is one."""
     return read_imatrix(path) if path else None
+
+
+def check_matrix(recipe: Recipe, matrix: ImportanceMatrix | None) -> None:
+    """Check that an importance matrix is the one that a recipe was made with: with another the file is another.
+
+    Raises:
+        QuantizeError: it is not, or there is none.
+    """
+    wanted = recipe.importance_sha256
+    if wanted is None or (matrix is not None and matrix.sha256 == wanted):
+        return
+    given = f"not with {matrix.sha256[:12]}" if matrix else "and none is given"
+    raise QuantizeError(
+        f"the recipe was made with the importance matrix of SHA-256 {wanted[:12]}, {given}",
+        "give that one with --imatrix (those gathered for recipes are kept below "
+        f"{cache_dir() / 'quant' / recipe.source_sha256[:16]}), or do without one: --no-imatrix",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leafwise.quant.compact import Compact, compress, concatenate
+from leafwise.quant.contracts import Progress
 from leafwise.quant.divergence import (
     Divergence,
     Perplexity,
@@ -27,10 +27,8 @@ from leafwise.quant.gguf_tensors import model_sha256
 from leafwise.quant.logits import LogitsProcess
 from leafwise.quant.reference import Reference, ReferenceInfo, StorageCheck, load_reference, save_reference
 from leafwise.runtime.errors import EngineCrashedError
+from leafwise.runtime.gguf_contents import TOKENS, read_contents
 from leafwise.runtime.gguf_header import KVType
-
-Progress = Callable[[int, int], None]
-"""Told the number of chunks done, and of all."""
 
 CONTEXT = 512
 """Tokens of a chunk, as in llama.cpp's perplexity tool and in most published figures."""
@@ -70,13 +68,16 @@ def make_reference(
         progress: told the number of chunks done, and of all.
 
     Raises:
-        ModelFileError: the model is no usable GGUF.
-        QuantizeError: the text is shorter than a chunk, the target exists or cannot be written, native code failed.
+        ModelFileError: the model, or the one to check with, is no usable GGUF.
+        QuantizeError: the text is shorter than a chunk, the target exists or cannot be written, the model to check with
+            has other tokens, native code failed.
     """
     if target.exists():
         _refuse_target(model, target, replace=replace)
     if not target.parent.is_dir():
         raise QuantizeError(f"there is no directory {target.parent}", "make it first")
+    if check is not None:
+        _refuse_other_tokens(model, check)
     parts, full, nll, kept_bytes = [], [], [], 0
     generator = np.random.default_rng(0)
     with LogitsProcess(
@@ -200,6 +201,15 @@ def _refuse_target(model: Path, target: Path, *, replace: bool) -> None:
         raise QuantizeError("input and output are the same file", "give the output another name")
     if not replace:
         raise QuantizeError(f"{target} exists already", "choose another name, or add --force to replace it")
+
+
+def _refuse_other_tokens(model: Path, check: Path) -> None:
+    """By their headers, before either of them computes anything."""
+    if read_contents(model).array(TOKENS) != read_contents(check).array(TOKENS):
+        raise QuantizeError(
+            f"{check.name} has another vocabulary than {model.name}",
+            "check with a file made from the same model",
+        )
 
 
 def _refuse_another_vocabulary(process: LogitsProcess, model: Path, info: ReferenceInfo) -> None:

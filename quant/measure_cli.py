@@ -14,6 +14,7 @@ import typer
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.progress_cli import stages
+from leafwise.runtime.verify_report import printable
 
 if TYPE_CHECKING:
     from leafwise.quant.divergence import Perplexity
@@ -148,9 +149,8 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     def plus_minus(key: str, digits: int, scale: float = 1.0) -> str:
         return f"{scale * row[key]:.{digits}f} ± {scale * row[key + '_error']:.{digits}f}"
 
-    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in row["model"])
     cells = {
-        "model": name,
+        "model": printable(row["model"]),
         "MB": f"{row['bytes'] / 1e6:.1f}",
         "bits": f"{row['bits_per_weight']:.2f}",
         "perplexity": plus_minus("perplexity", 3),
@@ -173,6 +173,6 @@ def _storage_note(row: dict[str, Any]) -> str:
     """What the reference's compact form makes of the mean."""
     share = 100 * row["mean_kl_storage_error"] / row["mean_kl"] if row["mean_kl"] else 0.0
     return (
-        f"{row['model']}: from all logits of the reference, mean KL would be {row['mean_kl']:.5f} "
+        f"{printable(row['model'])}: from all logits of the reference, mean KL would be {row['mean_kl']:.5f} "
         f"± {row['mean_kl_storage_error']:.5f} ({share:.2f} %), and at least {row['mean_kl_bound']:.5f}"
     )

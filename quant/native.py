@@ -82,7 +82,8 @@ def run(job: Job, importance: bytes) -> int:
     parameters.tt_overrides = types
     parameters.imatrix = matrix
     parameters.kv_overrides = room
-    return int(llama_cpp.llama_model_quantize(job.source.encode(), job.target.encode(), ctypes.byref(parameters)))
+    source, target = os.fsencode(job.source), os.fsencode(job.target)
+    return int(llama_cpp.llama_model_quantize(source, target, ctypes.byref(parameters)))
 
 
 def _check_layout(parameters: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from types import TracebackType
 import numpy as np
 
 from leafwise.quant.costs import Importances, importances_of, is_tied
+from leafwise.quant.encoding_error import part_of
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.gguf_tensors import TensorFile
 from leafwise.quant.native_ggml import Floats, decode, encode
@@ -75,12 +77,15 @@ class PerturbedCopy:
 
     def _write(self, handle: int, entry: TensorEntry, type_: TensorType | None, threads: int) -> None:
         own, _ = importances_of(entry, self._importance, is_tied(self._file))
-        columns, rows = entry.shape[0], entry.elements // entry.shape[0]
+        columns, rows = entry.shape[:2]
         step = max(1, _BLOCK_ELEMENTS // columns)
-        for begin in range(0, rows, step):
-            values = self._file.rows(entry, begin, min(step, rows - begin))
+        places = ((matrix, at) for matrix in range(math.prod(entry.shape[2:])) for at in range(0, rows, step))
+        for matrix, at in places:
+            begin = matrix * rows + at
+            values = self._file.rows(entry, begin, min(step, rows - at))
             if type_ is not None:
-                values = decode(encode(values, type_, own, threads), type_, (columns, len(values)))
+                given = part_of(own, matrix, columns)
+                values = decode(encode(values, type_, given, threads), type_, (columns, len(values)))
             data = _stored(values, entry.type)
             os.pwrite(handle, data, self._file.place(entry) + len(data) // len(values) * begin)
 

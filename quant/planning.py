@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from pydantic import Field
@@ -20,7 +21,8 @@ SLACK = 0.1
 _HURRY: tuple[Objective, ...] = ("prefill_seconds", "batch_seconds", "decode_seconds")
 _FAST_BITS = 4.0  # below that speed is not worth its price
 _ROUNDING = 1e-6  # of sums
-_METADATA_BYTES = 1 << 16  # the recipe itself, and provenance
+_METADATA_BYTES = 1 << 14  # provenance
+_TENSOR_BYTES = 200  # of the recipe: a tensor's type and why, beside its name twice; and its padding
 _USUAL_BITS = 4.5
 
 
@@ -84,7 +86,7 @@ def limits_of(ask: Ask, evidence: Evidence) -> Limits:
         QuantizeError: speeds are asked for and were not measured.
     """
     header = evidence.header
-    own = header.file_bytes - header.weight_bytes + _METADATA_BYTES
+    own = header.file_bytes - header.weight_bytes + _recipe_bytes(evidence.table)
     limits = Limits(
         bits_per_weight=ask.bits_per_weight,
         total_bytes=max(1, ask.file_bytes - own) if ask.file_bytes else None,
@@ -98,6 +100,11 @@ def limits_of(ask: Ask, evidence: Evidence) -> Limits:
         fastest = allocate(evidence.table, limits, objective=speed, allowed=fast).value
         limits = limits.model_copy(update={speed: fastest * (1 + ask.slack + _ROUNDING)})
     return limits
+
+
+def _recipe_bytes(table: CostTable) -> int:
+    """About what the recipe takes in the file's header, and at least that."""
+    return _METADATA_BYTES + sum(_TENSOR_BYTES + 2 * len(json.dumps(tensor.name)) for tensor in table.tensors)
 
 
 def _fast_types(table: CostTable) -> list[str]:

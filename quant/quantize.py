@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 Importance = Mapping[str, NDArray[np.float32]]
 """An importance matrix: for each tensor's name E[x_j^2] for every column j (of every expert)."""
-_FULL_PRECISION = {"F32", "F16", "BF16"}
+_FULL_PRECISION = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8"}
 _PREFIX = "leafwise."
 _RECIPE_KEY = f"{_PREFIX}recipe"
 _HASH_KEY = f"{_PREFIX}data_sha256"
@@ -66,6 +66,7 @@ def quantize(
     requantize: bool = False,
     replace: bool = False,
     pure: bool = False,
+    most_bytes: int | None = None,
     threads: int = 0,
     metadata: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -84,6 +85,7 @@ def quantize(
         requantize: accept an input that is quantized already, whose loss adds to the new one.
         replace: let the output replace a file.
         pure: of a mix, the same type for every tensor.
+        most_bytes: of the output; a larger one is not kept.
         threads: 0 for one per core.
         metadata: more texts for the metadata, for example {"reference_sha256": ...}.
         progress: told the number of tensors done, and of all.
@@ -97,7 +99,7 @@ def quantize(
     """
     header = read_header(source)
     tensors = read_layout(source).tensors
-    _check_input(header, source, requantize=requantize)
+    check_input(header, source, requantize=requantize)
     matrix = _check_importance(importance, tensors)
     types = _check_mix(mix, source, tensors, matrix)
     entries = _entries(mix, matrix, metadata or {})
@@ -109,7 +111,7 @@ def quantize(
     with whole_file(target, replace=replace, needed_bytes=needed, inputs=[source]) as part:
         report = run_quantizer(order._replace(target=part), progress)
         write_entries(part, entries | {_HASH_KEY: _data_sha256(part)}, drop=_PREFIX, pad=_RECIPE_KEY)
-        made = _check_result(part, types)
+        made = _check_result(part, types, most_bytes)
     return _result(made, report, read_layout(target).tensors, tensors, matrix)
 
 
@@ -131,14 +133,27 @@ def plan_mix(
     return {name: (type_, type_bytes(type_, tensors[name].elements)) for name, type_ in types.items()}
 
 
-def _check_input(header: GGUFHeader, source: Path, *, requantize: bool) -> None:
+def check_input(header: GGUFHeader, source: Path, *, requantize: bool) -> None:
+    """Check that a file is one that can be quantized.
+
+    Args:
+        header: the file's.
+        source: its path, for the message.
+        requantize: accept one that is quantized already.
+
+    Raises:
+        QuantizeError: it is a part of a model, or quantized.
+    """
     if header.split_count > 1:
         raise QuantizeError(
             f"{source.name} is one of {header.split_count} files", "merge them first, with llama.cpp's gguf-split"
         )
-    if header.quantization not in _FULL_PRECISION and not requantize:
+    if not header.parameters:
+        raise QuantizeError(f"{source.name} has no tensors", "give the model's own file: this one is of a tokenizer")
+    quantized = [share.type for share in header.tensor_types if share.type not in _FULL_PRECISION]
+    if quantized and not requantize:
         raise QuantizeError(
-            f"{source.name} is quantized already ({header.quantization}, {header.bits_per_weight:.1f} bits per weight)",
+            f"{source.name} is quantized already ({quantized[0]}, {header.bits_per_weight:.1f} bits per weight)",
             "start from an F16 file, or add --requantize to accept that both losses add up",
         )
 
@@ -222,7 +237,6 @@ def _entries(mix: Mix | Recipe, importance: Importance, metadata: Mapping[str, s
     entries = {
         "version": _version("leafwise"),
         "llama_cpp_version": _version("llama-cpp-python"),
-        **({"importance_sha256": mix.importance_sha256} if isinstance(mix, Recipe) and mix.importance_sha256 else {}),
         "importance_tensors": str(len(importance)),
         **metadata,
     }
@@ -245,7 +259,7 @@ def _version(distribution: str) -> str:
         return "unknown"
 
 
-def _check_result(part: Path, types: Mapping[str, str]) -> GGUFHeader:
+def _check_result(part: Path, types: Mapping[str, str], most_bytes: int | None) -> GGUFHeader:
     try:
         header = read_header(part)
         made = {tensor.name: tensor.type for tensor in read_layout(part).tensors}
@@ -257,6 +271,8 @@ def _check_result(part: Path, types: Mapping[str, str]) -> GGUFHeader:
             f"llama.cpp did not follow the recipe: {wrong[0]} ({len(wrong):,} of {len(types):,} tensors)",
             "install the version that leafwise was tested with: pip install llama-cpp-python==0.3.36",
         )
+    if most_bytes is not None and header.file_bytes > most_bytes:
+        raise QuantizeError(f"the file has {header.file_bytes - most_bytes:,} bytes too many", "ask for so much less")
     return header
 
 

@@ -76,7 +76,7 @@ def run_quantizer(order: Order, progress: Callable[[int, int], None] | None = No
     Raises:
         QuantizeError: it failed or died.
     """
-    command = [sys.executable, "-m", "leafwise.quant.native"]
+    command = [sys.executable, "-P", "-m", "leafwise.quant.native"]  # `-P`: see `logits`
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     lines: list[str] = []
     with child:

@@ -51,10 +51,12 @@ def reference(
     """
     from leafwise.quant.calibration import calibration_text, text_from_files
     from leafwise.quant.measure import make_reference
+    from leafwise.quant.outputs import check_outputs
     from leafwise.runtime.gguf_header import read_header
     from leafwise.runtime.models import resolve
 
     found = resolve(model)
+    check_outputs([target], inputs=[found.path, check, *(text or ())], replace=force)
     template = read_header(found.path).chat_template
     source = text_from_files(text) if text else calibration_text("heldout", chat_template=template)
     with stage(f"{found.name}: chunks") as tell:

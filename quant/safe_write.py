@@ -38,7 +38,7 @@ def whole_file(target: Path, *, replace: bool, needed_bytes: int, inputs: Sequen
     Raises:
         QuantizeError: the target is an input, exists, or cannot be there; there is no room; an OSError on the way.
     """
-    _check(target, replace=replace, inputs=inputs)
+    check_target(target, replace=replace, inputs=inputs)
     remove_leftovers(target.parent)
     _check_room(target, needed_bytes)
     try:
@@ -75,7 +75,12 @@ def remove_leftovers(directory: Path) -> int:
     return removed
 
 
-def _check(target: Path, *, replace: bool, inputs: Sequence[Path]) -> None:
+def check_target(target: Path, *, replace: bool, inputs: Sequence[Path] = ()) -> None:
+    """Check as `whole_file` does, before the long work whose result goes there.
+
+    Raises:
+        QuantizeError: the target is an input, exists, or cannot be there.
+    """
     try:
         if not target.parent.is_dir():
             raise QuantizeError(f"there is no directory {target.parent}", "make it first")

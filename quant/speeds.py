@@ -167,7 +167,7 @@ def _run(todo: Mapping[Shape, Sequence[str]], threads: int, rounds: int) -> Iter
         "rounds": rounds,
         "shapes": [[shape.columns, shape.rows, list(types)] for shape, types in todo.items()],
     }
-    command = [sys.executable, "-m", "leafwise.quant.native_speed", json.dumps(asked)]
+    command = [sys.executable, "-P", "-m", "leafwise.quant.native_speed", json.dumps(asked)]  # `-P`: see `logits`
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace")
     came = 0
     with child:

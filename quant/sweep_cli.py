@@ -10,6 +10,7 @@ import typer
 
 from leafwise.runtime.cli import HELP, run_typer
 from leafwise.runtime.progress_cli import stage
+from leafwise.runtime.verify_report import printable
 
 if TYPE_CHECKING:
     from leafwise.quant.pareto import Sweep
@@ -37,10 +38,12 @@ def sweep(
 ) -> int:
     """Sweep sizes: for each the types with the least predicted loss. The loss is a proxy, good for comparing."""
     from leafwise.quant import pareto, plots
+    from leafwise.quant.outputs import check_outputs
 
     sizes = pareto.steps(first, last, step)
     if plot:
         plots.check_format(plot)  # before the work
+        check_outputs([plot], inputs=[costs], replace=True)
     table = pareto.read_table(costs)
     with stage("sweeping") as tell:
         made = pareto.sweep(table, sizes, progress=tell)
@@ -66,17 +69,18 @@ def _print(made: Sweep) -> None:
         mix = ", ".join(f"{type_} {100 * share:.0f} %" for type_, share in list(point.shares.items())[:4])
         more = f", {len(point.shares) - 4} more" if len(point.shares) > 4 else ""
         size = f"{totals['bits_per_weight']:.3f}", f"{totals['bytes'] / 1e6:.1f}", f"{totals['error']:.4g}"
-        rows.append([*size, *times, mix + more])
+        rows.append([*size, *times, printable(mix + more)])
     if not sys.stdout.isatty():
         for row in [head, *rows]:
             print(*row, sep="\t")
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for title in head:
         shown.add_column(title, justify="left" if title == "types" else "right")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     Console(highlight=False).print(shown)

@@ -34,6 +34,8 @@ MAX_ENTRIES = 65_536
 """Most metadata entries, and most tensors."""
 MAX_KEPT_ITEMS = 4_096
 """Arrays of numbers up to this length are kept (one value per block); of longer ones only the length."""
+MAX_KEPT_SUM = 262_144
+"""Most items of all these arrays together: one takes up to 40 bytes in memory and may take a single one in the file."""
 MAX_WANTED_ITEMS = 2_097_152
 """Most items of an array that is kept because it was asked for; the largest vocabularies have 300,000 tokens."""
 
@@ -99,7 +101,7 @@ class Walk:
     def __init__(self, path: Path, file: BinaryIO, size: int, wanted: Collection[str] = ()) -> None:
         self._path, self._file, self._size, self._wanted = path, file, size, wanted
         self._bytes = bytearray()
-        self._at = 0
+        self._at = self._kept = 0
         self.kinds: dict[str, int] = {}
         """After `metadata`: the type of every entry, by its number in the file."""
         self.tensor_entries: list[TensorEntry] = []
@@ -220,6 +222,9 @@ class Walk:
         begin, self._at = self._at, self._at + length * layout.size
         if length > MAX_KEPT_ITEMS and not wanted:
             return Array(length, kind=kind)
+        self._kept += 0 if wanted else length
+        if self._kept > MAX_KEPT_SUM:
+            self._fail(f"more than {MAX_KEPT_SUM:,} numbers in the metadata's small arrays")
         return Array(length, tuple(v for (v,) in layout.iter_unpack(self._bytes[begin : self._at])), kind)
 
     def _skip_strings(self, count: int, wanted: bool) -> list[tuple[int, int]]:

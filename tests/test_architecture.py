@@ -125,6 +125,17 @@ def test_no_global_statement(path: Path) -> None:
     assert not lines, f"{name(path)}:{lines[0]}: no `global`; keep the state in an object that is passed"
 
 
+@every_source
+def test_children_import_nothing_from_the_current_directory(path: Path) -> None:
+    if path.parent.name == "benchmarks":  # whose own measurements start `leafwise` as a user would
+        return
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.List | ast.Tuple):
+            words = [word.value if isinstance(word, ast.Constant) else None for word in node.elts]
+            if any(isinstance(word, str) and word.startswith("leafwise.") for word in words) and "-m" in words:
+                assert "-P" in words, f"{name(path)}:{node.lineno}: -P before -m: a module lying around must not run"
+
+
 @every_file
 def test_files_are_short(path: Path) -> None:
     limit = 500 if path in TESTS else 300

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from tiny_gguf import Floats, second_moments, weights, write_gguf
 
+from leafwise.quant import costs_cli
 from leafwise.quant.contracts import CostTable
 from leafwise.quant.costs import cost_table, digest_of, importances_of, shapes_to_measure
 from leafwise.quant.encoding_error import encoding_errors
@@ -231,7 +232,10 @@ def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert len(table.tensors) == 3
     assert main([*arguments, "--json"]) == 0
     assert CostTable.model_validate_json(capsys.readouterr().out) == table
+    kinds = (t.model_copy(update={"kind": "\x1b[31m[/x]"}) for t in table.tensors)
+    costs_cli._print_table(table.model_copy(update={"tensors": tuple(kinds)}))
+    assert "\N{REPLACEMENT CHARACTER}[31m[/x] x 3" in capsys.readouterr().out
     with pytest.raises(UsageError):
         main(["costs", str(source), "--types", "q4_q"])
-    with pytest.raises(QuantizeError, match="cannot write"):
+    with pytest.raises(UsageError, match="no directory"):
         main([*arguments, "--out", str(tmp_path / "no" / "x.json")])

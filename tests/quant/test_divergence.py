@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leafwise.quant.compact import compress, concatenate
 from leafwise.quant.divergence import Scores, aggregate, exact_kl, negative_log_likelihood, perplexity_of, score
+from leafwise.quant.errors import QuantizeError
 
 # Three tokens over a vocabulary of four. Every figure below follows from these by hand.
 P = np.log(np.array([[0.5, 0.25, 0.125, 0.125], [0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25]], np.float32))
@@ -60,6 +61,8 @@ def test_divergence_and_perplexity_are_those_computed_by_hand() -> None:
 
 
 def test_one_token_has_no_errors_and_no_warnings() -> None:
+    with pytest.raises(QuantizeError, match="makes nothing of the text"):
+        perplexity_of(np.array([800.0]))
     found = perplexity_of(np.array([math.log(5)]))
     assert (found.tokens, found.perplexity_error) == (1, 0)
     assert found.perplexity == pytest.approx(5)

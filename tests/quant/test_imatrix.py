@@ -189,6 +189,10 @@ def test_what_cannot_be_resumed_is_refused(tiny: Path, text: CalibrationText, tm
         gather(tiny, other, chunks=2, context=32, resume=file)
     with pytest.raises(QuantizeError, match="chunk size"):
         gather(tiny, text, chunks=2, context=64, resume=file)
+    found = read_imatrix(file)
+    write_imatrix(merge(found, found), tmp_path / "twice.gguf")
+    with pytest.raises(QuantizeError, match="text sha256 is not known"):
+        gather(tiny, text, chunks=4, context=32, resume=tmp_path / "twice.gguf")
     replaced = gather(tiny, other, chunks=1, context=32, resume=file, fresh=True)
     assert same(read_imatrix(file), replaced)
     file.write_bytes(file.read_bytes()[:-100])

@@ -164,6 +164,29 @@ def test_the_picture(inspection: Inspection, tmp_path: Path, name: str) -> None:
     assert data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
 
 
+def test_the_picture_of_full_precision_is_whole_or_not_there(reference: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    draw(inspect(reference), tmp_path / "heat.svg", "full")
+    assert [path.name for path in tmp_path.iterdir()] == ["heat.svg"]
+    with pytest.raises(QuantizeError, match="cannot write"):
+        draw(inspect(reference), tmp_path / "no" / "heat.svg", "full")
+
+
+def test_names_of_a_file_steer_neither_terminal_nor_picture(
+    inspection: Inspection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[31m[/x]$\\bad{$" + "n" * 40
+    kinds = {"token_embd": evil, "attn_q": evil}
+    tensors = (t.model_copy(update={"kind": kinds.get(t.kind, t.kind)}) for t in inspection.tensors)
+    marked = inspection.model_copy(update={"tensors": tuple(tensors)})
+    inspect_cli._print(marked, Path("small.gguf"))
+    assert "\x1b" not in (shown := capsys.readouterr().out)
+    assert "[/x]" in shown
+    pytest.importorskip("matplotlib")
+    draw(marked, tmp_path / "heat.svg", "$\\bad{$")
+    assert b"\x1b" not in (tmp_path / "heat.svg").read_bytes()
+
+
 def test_without_matplotlib(inspection: Inspection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

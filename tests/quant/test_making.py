@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from cost_tables import llama_8b
 from tiny_llamas import FIXTURE
 
 from leafwise.quant import evidence as evidence_module
+from leafwise.quant.contracts import Recipe
 from leafwise.quant.convert import convert
 from leafwise.quant.errors import QuantizeError
 from leafwise.quant.evidence import Effort, Evidence, types_for
@@ -17,6 +19,7 @@ from leafwise.quant.making import choose, make
 from leafwise.quant.planning import Ask, limits_of, plan
 from leafwise.quant.quantize import MIXES
 from leafwise.quant.quantize_cli import main
+from leafwise.quant.recipes import _why
 from leafwise.runtime.errors import UsageError
 from leafwise.runtime.gguf_header import read_header
 
@@ -81,6 +84,25 @@ def test_a_files_size_leaves_room_for_its_header(known: Evidence) -> None:
     assert 1_000_000_000 - header - 100_000 < limits.total_bytes < 1_000_000_000 - header
 
 
+def test_a_files_size_leaves_room_for_a_recipe_of_many_tensors(known: Evidence) -> None:
+    table = llama_8b(blocks=300)
+    types = {tensor.name: "q4_k" for tensor in table.tensors}
+    why = {tensor.name: _why(tensor, "q4_k", 1.0, 1234.5) for tensor in table.tensors}
+    recipe = Recipe(source_sha256=table.source_sha256, types=types, why=why)
+    assert len(table.tensors) > 2000
+    limits = limits_of(Ask(file_bytes=10**12), replace(known, table=table))
+    assert limits.total_bytes is not None
+    header = known.header.file_bytes - known.header.weight_bytes
+    room = 10**12 - header - limits.total_bytes
+    assert len(recipe.model_dump_json()) + 32 * len(table.tensors) < room < 4 * len(recipe.model_dump_json())
+
+
+def test_a_file_that_is_larger_than_asked_for_is_not_kept(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(QuantizeError, match=r"bytes too many"):
+        make(source, tmp_path / "out.gguf", MIXES["q4_0"], most_bytes=1000)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_memory_counts_the_cache_at_the_context(known: Evidence) -> None:
     short, long = (limits_of(Ask(memory_bytes=10**9, context=n), known).beside_weights for n in (256, 1024))
     assert 0 < short < long
@@ -115,9 +137,12 @@ def test_types_that_are_far_below_are_not_looked_at() -> None:
     [
         (["--bpw", "4.5", "--mix", "q4_0"], "exclude each other"),
         (["--size", "much"], "is no size"),
+        (["--size", "0"], "no file has 0"),
         (["--mix", "q9"], "no mix 'q9'"),
         (["--mix", "q4_0", "--dry-run"], "nothing to choose"),
         (["--mix", "q4_0", "--save-recipe", "x.json"], "no recipe to save"),
+        (["--save-recipe", "x.json"], "no recipe to save"),
+        (["--bpw", "4.5", "--imatrix", "x.gguf", "--no-imatrix"], "exclude each other"),
     ],
 )
 def test_options_that_make_no_sense(arguments: list[str], words: str, source: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leafwise.benchmarks.synthetic_gguf import Shape, write_synthetic
 from leafwise.quant import MIXES, QuantizeError, logits, measure_cli, quantize, reference_cli
 from leafwise.quant.divergence import aggregate, negative_log_likelihood, score
 from leafwise.quant.logits import LogitsProcess
@@ -138,6 +139,9 @@ def test_a_chunk_may_come_in_several_blocks(
     assert found.mean_kl < 1e-5
 
 
+_OTHER = Shape(blocks=1, embedding=256, feed_forward=256, heads=4, kv_heads=4, vocabulary=512, context=64)
+
+
 def _first_chunk(reference: Reference) -> Reference:
     return Reference(reference.info, reference.tokens[:1], next(reference.distributions.blocks([63])))
 
@@ -160,6 +164,11 @@ def test_targets_are_looked_at_before_anything_is_computed(model_path: Path, tmp
         make_reference(model_path, "", tmp_path / "no" / "reference")
     with pytest.raises(ModelFileError):
         make_reference(there, "", tmp_path / "reference")
+    with pytest.raises(ModelFileError, match="no file at"):
+        make_reference(model_path, "", tmp_path / "reference", check=tmp_path / "none.gguf")
+    write_synthetic(_OTHER, tmp_path / "other.gguf")
+    with pytest.raises(QuantizeError, match="another vocabulary"):
+        make_reference(model_path, "", tmp_path / "reference", check=tmp_path / "other.gguf")
     assert there.read_text() == "precious"
 
 

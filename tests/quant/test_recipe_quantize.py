@@ -157,7 +157,7 @@ def test_the_metadata_says_how_the_file_was_made_and_loses_nothing(tiny: Path, t
     out, matrix = tmp_path / "out.gguf", importance_of(tiny)
     quantize(tiny, out, recipe, importance=matrix, metadata={"reference_sha256": "cd" * 32})
     assert Recipe.model_validate_json(text(out, "leafwise.recipe")) == recipe
-    assert text(out, "leafwise.importance_sha256") == "ab" * 32
+    assert "leafwise.importance_sha256" not in read_layout(out).entries, "whoever gives the matrix knows its hash"
     assert text(out, "leafwise.reference_sha256") == "cd" * 32
     assert text(out, "leafwise.llama_cpp_version") == llama_cpp.__version__
     assert text(out, "leafwise.version")
@@ -243,15 +243,44 @@ def test_the_command_takes_a_recipe_and_says_fallbacks(
     assert "5 tensors got q5_0: q4_k does not fit their rows" in capsys.readouterr().err
 
 
-def test_the_command_takes_an_importance_matrix(tiny: Path, tmp_path: Path) -> None:
+def written_matrix(tiny: Path, target: Path, seed: int = 0) -> ImportanceMatrix:
     matrix = ImportanceMatrix(
-        sums=importance_of(tiny),
+        sums=importance_of(tiny, seed),
         counts=dict.fromkeys(matrices(tiny), np.ones(1, np.float32)),
         chunks=1,
         chunk_size=512,
         text_sha256="ab" * 32,
     )
-    sealed = write_imatrix(matrix, tmp_path / "imatrix.gguf")
+    return write_imatrix(matrix, target)
+
+
+def test_a_recipe_goes_with_its_importance_matrix(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = written_matrix(tiny, tmp_path / "own.gguf")
+    written_matrix(tiny, tmp_path / "other.gguf", seed=1)
+    recipe = recipe_of(tiny, "q4_k").model_copy(update={"importance_sha256": own.sha256})
+    write_recipe(recipe, tmp_path / "recipe.json")
+    out = tmp_path / "out.gguf"
+    run = [str(tiny), str(out), "--recipe", str(tmp_path / "recipe.json")]
+    with pytest.raises(QuantizeError, match="and none is given") as caught:
+        quantize_cli.main(run)
+    assert "--no-imatrix" in caught.value.hint
+    with pytest.raises(QuantizeError, match=f"{own.sha256[:12]}, not with "):
+        quantize_cli.main([*run, "--imatrix", str(tmp_path / "other.gguf")])
+    with pytest.raises(UsageError, match="exclude each other"):
+        quantize_cli.main([*run, "--imatrix", str(tmp_path / "own.gguf"), "--no-imatrix"])
+    assert not out.exists()
+    assert quantize_cli.main([*run, "--imatrix", str(tmp_path / "own.gguf")]) == 0
+    assert text(out, "leafwise.importance_sha256") == own.sha256
+    capsys.readouterr()
+    assert quantize_cli.main([*run, "--no-imatrix", "--force"]) == 0
+    assert "predictions do not hold" in capsys.readouterr().err
+    assert "leafwise.importance_sha256" not in read_layout(out).entries
+
+
+def test_the_command_takes_an_importance_matrix(tiny: Path, tmp_path: Path) -> None:
+    sealed = written_matrix(tiny, tmp_path / "imatrix.gguf")
     out = tmp_path / "out.gguf"
     assert quantize_cli.main([str(tiny), str(out), "--mix", "q4_0", "--imatrix", str(tmp_path / "imatrix.gguf")]) == 0
     quantize(tiny, tmp_path / "plain.gguf", MIXES["q4_0"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cost_tables import llama_8b
 from tiny_files import write_tiny
+from tiny_gguf import second_moments, weights, write_gguf
 
 from leafwise.quant import sensitivity
 from leafwise.quant.calibration import calibration_text
@@ -55,6 +56,19 @@ def test_only_what_is_perturbed_changes_and_it_is_restored(tiny: Path, tmp_path:
         with pytest.raises(QuantizeError, match=r"no tensor blk\.9"):
             copy.perturb([("blk.9", TYPES["q8_0"])])
     assert not (tmp_path / "copy.gguf").exists()
+
+
+def test_experts_are_encoded_with_an_importance_each(tmp_path: Path) -> None:
+    name, type_ = "blk.0.ffn_up_exps.weight", TYPES["q4_0"]
+    experts = np.stack([weights(8, 256, seed) for seed in range(3)])
+    path = write_gguf(tmp_path / "experts.gguf", {name: experts})
+    given = [second_moments(256, seed) for seed in range(3)]
+    with PerturbedCopy(path, tmp_path / "copy.gguf", {name: np.concatenate(given)}) as copy:
+        copy.perturb([(name, type_)])
+        found = values(copy.path)[name].reshape(3, 8, 256)
+    for matrix, importance, perturbed in zip(experts, given, found, strict=True):
+        expected = decode(encode(matrix.astype(np.float32), type_, importance), type_, (256, 8))
+        assert np.array_equal(perturbed, expected.astype(np.float16).astype(np.float32))
 
 
 def test_groups_are_tensors_or_bands_of_a_kind() -> None:

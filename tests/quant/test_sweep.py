@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,7 @@ def test_files_that_are_no_cost_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "wrong.json").write_text('{"tensors": []}')
     with pytest.raises(QuantizeError, match="not a cost table"):
         read_table(tmp_path / "wrong.json")
+    table = llama_8b(blocks=1).model_dump_json()
+    (tmp_path / "huge.json").write_text(re.sub(r'"error":[^,]+', '"error":1e400', table, count=1))
+    with pytest.raises(QuantizeError, match=r"not a cost table.*finite"):
+        read_table(tmp_path / "huge.json")

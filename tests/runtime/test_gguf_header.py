@@ -209,6 +209,21 @@ def test_counts_in_the_file_allocate_nothing(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_many_small_arrays_do_not_fill_the_memory(tmp_path: Path) -> None:
+    small = Raw(ARRAY, struct.pack("<IQ", 2, 4096) + struct.pack("<H", 999) * 4096)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(File(metadata=LLAMA | {f"k{i}": small for i in range(500)}).encode())
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match="small arrays"):
+            read_header(path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+    few = {f"k{i}": small for i in range(60)}
+    assert header_of(tmp_path, File(metadata=LLAMA | few)).block_count == 2
+
+
 def test_a_header_without_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "endless.gguf"
     head = File(with_metadata(x=Raw(ARRAY, struct.pack("<IQ", 0, 2**36))).metadata, tensors=()).encode().rstrip(b"\0")
