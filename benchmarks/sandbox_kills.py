@@ -88,7 +88,7 @@ def _kill(level: SandboxLevel, life: float, out: Recorder) -> Kill | None:
 
 def _start_victim(level: SandboxLevel, folder: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["env", f"TMPDIR={folder}", sys.executable, "-m", "leafwise.benchmarks.sandbox_victim", level],
+        ["env", f"TMPDIR={folder}", sys.executable, "-P", "-m", "leafwise.benchmarks.sandbox_victim", level],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ from pathlib import Path
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.contracts import Contract
 
-_COMMAND = (sys.executable, "-m", "leafwise.runtime.cli")
+_COMMAND = (sys.executable, "-P", "-m", "leafwise.runtime.cli")
 _TASK = "Write a function add(a, b) that returns the sum of two numbers. add(2, 3) == 5"
 
 

@@ -11,22 +11,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from leafwise.runtime.errors import LeafwiseError, UsageError
+from leafwise.runtime.errors_cli import report, report_bug, version
 
 # further modules are imported where they are used: until `main` runs, Ctrl-C would be a traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.metadata import EntryPoint
-    from pathlib import Path
 
     import typer
 
 GROUP = "leafwise.commands"
 FAILED, INTERRUPTED, READER_GONE = 2, 130, 141
-_RED, _CYAN = "31", "36"
 HELP = {"help_option_names": ["-h", "--help"]}
 """Context settings of every Typer application."""
 
@@ -49,7 +48,7 @@ def dispatch(arguments: list[str]) -> int:
         print(usage())
         return 0
     if arguments[0] in ("-V", "--version"):
-        print(f"leafwise {_version()}")
+        print(f"leafwise {version()}")
         return 0
     name, rest = arguments[0], arguments[1:]
     commands = find_commands()
@@ -142,12 +141,6 @@ def summary(module: str) -> str:
     return (docstring or "").partition("\n")[0]
 
 
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("leafwise")
-
-
 def _find_source(module: str) -> str | None:
     # importlib.util.find_spec would import the parent package, and with it whatever that imports.
     path: list[str] | None = None
@@ -207,7 +200,8 @@ def guarded(command: Callable[[list[str]], int], arguments: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:  # the process boundary: anything else is a bug of ours
-        return _report_bug(error)
+        report_bug(error)
+        return FAILED
     return status
 
 
@@ -235,64 +229,6 @@ def run_typer(app: typer.Typer, name: str, arguments: list[str]) -> int:
         show()
         return code
     return result if isinstance(result, int) else 0
-
-
-def report(error: LeafwiseError, stream: TextIO | None = None) -> None:
-    """Prints `error: MESSAGE` and, where there is one, `hint: HINT`."""
-    stream = stream or sys.stderr
-    if _debug():
-        _print_traceback(error, stream)
-    print(f"{_colored('error:', _RED, stream)} {error.message}", file=stream)
-    if error.hint:
-        print(f"{_colored('hint:', _CYAN, stream)} {error.hint}", file=stream)
-
-
-def _colored(text: str, color: str, stream: TextIO) -> str:
-    plain = bool(os.environ.get("NO_COLOR")) or not stream.isatty()
-    return text if plain else f"\x1b[1;{color}m{text}\x1b[0m"
-
-
-def _debug() -> bool:
-    return os.environ.get("LEAFWISE_DEBUG", "") not in ("", "0")
-
-
-def _print_traceback(error: BaseException, stream: TextIO) -> None:
-    import traceback
-
-    traceback.print_exception(error, file=stream)
-
-
-def _report_bug(error: Exception) -> int:
-    where = "" if _debug() else f"; the traceback is in {_save_traceback(error)}"
-    if _debug():
-        _print_traceback(error, sys.stderr)
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    print(f"{_colored('error:', _RED, sys.stderr)} this is a bug in leafwise: {text[:300]}{where}", file=sys.stderr)
-    return FAILED
-
-
-def _save_traceback(error: Exception) -> Path | str:
-    import tempfile
-    import time
-    from pathlib import Path
-
-    try:
-        from leafwise.runtime.paths import state_dir
-
-        folder = state_dir() / "tracebacks"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (ImportError, OSError, LeafwiseError):  # before the installation is complete, or without a writable home
-        folder = Path(tempfile.gettempdir())
-    name = f"leafwise-{time.strftime('%Y%m%d-%H%M%S')}-"
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=folder, prefix=name, suffix=".txt", delete=False
-        ) as file:
-            file.write(f"leafwise {_version()}, Python {sys.version}\narguments: {sys.argv}\n\n")
-            _print_traceback(error, file)  # type: ignore[arg-type]
-            return file.name
-    except OSError:
-        return "no file (nothing is writable): set LEAFWISE_DEBUG=1 to see it"
 
 
 if __name__ == "__main__":
