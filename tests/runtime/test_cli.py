@@ -59,7 +59,7 @@ class TestHelp:
             "known = set(sys.stdlib_module_names) | {'leafwise'}\n"
             "assert not {name.partition('.')[0] for name in new} - known, new\n"
             "ours = {name for name in new if name.startswith('leafwise.')}\n"
-            "assert {name.removeprefix('leafwise.runtime') for name in ours} == {'', '.cli', '.errors', '.errors_cli'}\n"
+            "assert {n.removeprefix('leafwise.runtime') for n in ours} == {'', '.cli', '.errors', '.errors_cli'}\n"
         )
         done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
