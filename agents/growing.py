@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterable, Sequence
 
 from leafwise.agents import roles
+from leafwise.agents.assembly import assemble
 from leafwise.agents.candidates import examine_all, tell, winner
 from leafwise.agents.context import context_names
 from leafwise.agents.contracts import ROOT, Candidate, EventKind, Node, NodeState, Plan, Spec, Task
@@ -17,7 +18,7 @@ from leafwise.agents.feedback import regenerate
 from leafwise.agents.given import parse_code
 from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.place import Place
-from leafwise.agents.plans import assemble, implied_stubs, split_node, taken_names
+from leafwise.agents.plans import implied_stubs, split_node, taken_names
 from leafwise.agents.recombine import Version, recombine, versions_of
 from leafwise.agents.selection import rank
 from leafwise.agents.settings import Part, Settings
@@ -50,9 +51,11 @@ def outline(state: State, team: Team, place: Place) -> Update:
     """
     node = state["nodes"][place.node]
     children = [state["nodes"][name] for name in node.children]
+    before = state["outlines"].get(node.id, [])
     written = roles.Coder(team, place, node.spec).compose(team.settings.samples_per_node, [c.spec for c in children])
-    written += _waiting_drafts(state, node, {str(child.spec.entry_point) for child in children})
-    outlines = [*state["outlines"].get(node.id, ()), *written]
+    waiting = _waiting_drafts(state, node, {str(child.spec.entry_point) for child in children})
+    written += [draft for draft in waiting if draft not in before]
+    outlines = [*before, *written]
     called = _called(answer.code for answer in outlines)
     readable = any(answer.code for answer in outlines)
     uncalled = [c for c in children if c.state is NodeState.OPEN and c.spec.entry_point not in called]

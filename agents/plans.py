@@ -1,10 +1,10 @@
-"""Plans and modules as code: reading a generalist's stubs, and putting solved children and their parent together."""
+"""Plans as code: reading a generalist's stubs, and those that a draft takes for granted."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from leafwise.agents.contracts import Node, NodeState, Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
@@ -84,7 +84,7 @@ def implied_stubs(source: str, taken: Iterable[str], breadth: int) -> tuple[Spec
         breadth: most helpers.
     """
     tree = parse(source)
-    known = {name for node in ast.walk(tree) for name in _introduces(node)} | set(taken)
+    known = {name for node in ast.walk(tree) for name in introduces(node)} | set(taken)
     stubs: dict[str, Spec] = {}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     for node in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):  # as read, so that the first are kept
@@ -103,7 +103,8 @@ def _parameters(arguments: Sequence[ast.expr]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"arg{i}" for i in range(1, len(names) + 1)]
 
 
-def _introduces(node: ast.AST) -> Iterator[str]:
+def introduces(node: ast.AST) -> Iterator[str]:
+    """Names that a node gives a meaning to."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name
@@ -144,147 +145,3 @@ def stub_text(specs: Sequence[Spec]) -> str:
     return "\n\n".join(
         f'{s.signature}\n    """{s.statement.strip()}"""\n    ...' for s in specs if s.signature is not None
     )
-
-
-def assemble(parts: Sequence[str], main: str, children: Collection[str] = ()) -> str:
-    """One self-contained module of children and their parent.
-
-    Imports come first, once. A name defined twice is taken from the later part, so the parent's own version wins.
-    Functions of the parts that the module never mentions are dropped.
-
-    Args:
-        parts: modules of the children, leaves first.
-        main: module of the parent.
-        children: names of the functions that the parts are there for. Other functions of a part are its own: where two
-            parts, or a part and the parent, have different ones of the same name, the part's is renamed.
-    """
-    if children:
-        parts, main = _keep_apart(parts, main, children), _without_copies(main, children)
-    imports: dict[str, ast.stmt] = {}
-    future: dict[str, ast.stmt] = {}
-    body: dict[str, ast.stmt] = {}
-    for number, part in enumerate([*parts, main]):
-        for position, node in enumerate(parse(part).body):
-            text = ast.unparse(node)
-            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-                future[text] = node
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                imports[text] = node
-            else:
-                name = getattr(node, "name", None)
-                key = str(name) if name else f"{number}.{position}"
-                body.pop(key, None)  # a redefinition moves to the later place
-                body[key] = node
-    kept = mentioned(body, _keys_of(main, body))
-    return (
-        "\n\n".join(
-            block
-            for block in (
-                "\n".join([*future, *imports]),
-                *(ast.unparse(node) for key, node in body.items() if key in kept),
-            )
-            if block
-        )
-        + "\n"
-    )
-
-
-def _without_copies(main: str, children: Collection[str]) -> str:
-    """The parent's module without stubs that it repeats: a function of a child that does nothing is none of its own."""
-    tree = parse(main)
-    kept = [node for node in tree.body if not (getattr(node, "name", None) in children and _does_nothing(node))]
-    return ast.unparse(ast.Module(body=kept, type_ignores=[])) if len(kept) < len(tree.body) else main
-
-
-def _does_nothing(node: ast.stmt) -> bool:
-    empty = ast.Pass | ast.Expr
-    return isinstance(node, ast.FunctionDef) and all(
-        isinstance(part, empty) and not (isinstance(part, ast.Expr) and not isinstance(part.value, ast.Constant))
-        for part in node.body
-    )
-
-
-def _keep_apart(parts: Sequence[str], main: str, children: Collection[str]) -> list[str]:
-    """The parts, with their own functions renamed where another module means something else by the name."""
-    defined = [_functions(module) for module in (*parts, main)]
-    apart: list[str] = []
-    for number, part in enumerate(parts):
-        others = [functions for i, functions in enumerate(defined) if i != number]
-        new_names = {
-            name: f"{name}_{number + 1}"
-            for name, text in defined[number].items()
-            if name not in children and any(functions.get(name, text) != text for functions in others)
-        }
-        apart.append(ast.unparse(_Rename(new_names).visit(parse(part))) if new_names else part)
-    return apart
-
-
-def _functions(module: str) -> dict[str, str]:
-    """Top-level functions and classes of a module, with their texts."""
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return {node.name: ast.unparse(node) for node in parse(module).body if isinstance(node, kinds)}
-
-
-class _Rename(ast.NodeTransformer):
-    """Renames functions and classes where they are defined and where they are used."""
-
-    def __init__(self, new_names: dict[str, str]) -> None:
-        self._new_names = new_names
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(id=self._new_names.get(node.id, node.id), ctx=node.ctx)
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            node.name = self._new_names.get(node.name, node.name)
-        return super().generic_visit(node)
-
-
-def _keys_of(main: str, body: dict[str, ast.stmt]) -> set[str]:
-    """Keys of the statements that come from the parent's module."""
-    texts = {ast.unparse(node) for node in parse(main).body}
-    return {key for key, node in body.items() if ast.unparse(node) in texts}
-
-
-def mentioned(body: dict[str, ast.stmt], roots: set[str]) -> set[str]:
-    """Keys of the statements that the roots need, directly or not, and of those that prepare what they need.
-
-    Args:
-        body: statements of a module, by any keys.
-        roots: keys of those that are needed in any case.
-    """
-    kept, todo = set(roots), list(roots)
-    while todo:
-        node = body[todo.pop()]
-        names, bound = _names_in(node), _binds(node)
-        needed = {key for key, other in body.items() if _binds(other) & names}
-        preparing = {key for key, other in body.items() if _prepares(other) and _names_in(other) & bound}
-        found = (needed | preparing) - kept
-        kept |= found
-        todo += found
-    return kept
-
-
-def _names_in(node: ast.stmt) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-
-
-def _prepares(node: ast.stmt) -> bool:
-    """Whether a statement does something when the module is loaded, such as filling a table; printing aside."""
-    match node:
-        case ast.Expr(value=ast.Call(func=ast.Name(id="print"))):
-            return False
-        case ast.Expr(value=ast.Call()) | ast.For() | ast.While() | ast.With() | ast.If() | ast.AugAssign():
-            return True
-        case _:
-            return False
-
-
-def _binds(node: ast.stmt) -> set[str]:
-    match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return {name}
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
-            return {name}  # primes.append(2)
-        case _:
-            return {name for n in ast.walk(node) for name in _introduces(n)}

@@ -16,11 +16,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from leafwise.agents.assembly import assemble
 from leafwise.agents.candidates import examine_all, tell
 from leafwise.agents.consensus import cluster_sizes, trusted_checks
 from leafwise.agents.contracts import Candidate, Spec
 from leafwise.agents.place import Place
-from leafwise.agents.plans import assemble
 from leafwise.agents.selection import rank
 from leafwise.agents.settings import Part
 from leafwise.agents.team import Team

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable
 
-from leafwise.agents.plans import mentioned
+from leafwise.agents.assembly import mentioned
 from leafwise.runtime.syntax import parse
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -1,0 +1,172 @@
+"""Modules as code: solved children and their parent become one module, without what it does not need."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Sequence
+
+from leafwise.agents.given import names_of
+from leafwise.agents.plans import introduces
+from leafwise.runtime.syntax import parse
+
+_IMPORTED = "import: "
+"""Begins the meaning of a name that is imported: it is not renamed."""
+
+
+def assemble(parts: Sequence[str], main: str, children: Collection[str] = ()) -> str:
+    """One self-contained module of children and their parent.
+
+    Imports come first, once. A name defined twice is taken from the later part, so the parent's own version wins.
+    Functions of the parts that the module never mentions are dropped.
+
+    Args:
+        parts: modules of the children, leaves first.
+        main: module of the parent.
+        children: names of the functions that the parts are there for. Other functions of a part are its own: where two
+            parts, or a part and the parent, have different ones of the same name, the part's is renamed.
+    """
+    if children:
+        parts, main = _keep_apart(parts, main, children), _without_copies(main, children)
+    imports: dict[str, ast.stmt] = {}
+    future: dict[str, ast.stmt] = {}
+    body: dict[str, ast.stmt] = {}
+    for number, part in enumerate([*parts, main]):
+        for position, node in enumerate(parse(part).body):
+            text = ast.unparse(node)
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                future[text] = node
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                imports[text] = node
+            else:
+                name = getattr(node, "name", None)
+                key = str(name) if name else f"{number}.{position}"
+                body.pop(key, None)  # a redefinition moves to the later place
+                body[key] = node
+    kept = mentioned(body, _keys_of(main, body))
+    return (
+        "\n\n".join(
+            block
+            for block in (
+                "\n".join([*future, *imports]),
+                *(ast.unparse(node) for key, node in body.items() if key in kept),
+            )
+            if block
+        )
+        + "\n"
+    )
+
+
+def _without_copies(main: str, children: Collection[str]) -> str:
+    """The parent's module without stubs that it repeats: a function of a child that does nothing is none of its own."""
+    tree = parse(main)
+    kept = [node for node in tree.body if not (getattr(node, "name", None) in children and _does_nothing(node))]
+    return ast.unparse(ast.Module(body=kept, type_ignores=[])) if len(kept) < len(tree.body) else main
+
+
+def _does_nothing(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and all(
+        isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        for part in node.body
+    )
+
+
+def _keep_apart(parts: Sequence[str], main: str, children: Collection[str]) -> list[str]:
+    """The parts, with their own names renamed where another module means something else by them."""
+    means = [_meanings(module, str(number)) for number, module in enumerate((*parts, main))]
+    apart: list[str] = []
+    for number, part in enumerate(parts):
+        others = [meanings for i, meanings in enumerate(means) if i != number]
+        new_names = {
+            name: f"{name}_{number + 1}"
+            for name, meaning in means[number].items()
+            if name not in children and any(meanings.get(name, meaning) != meaning for meanings in others)
+        }
+        new_names = {name: new for name, new in new_names.items() if not means[number][name].startswith(_IMPORTED)}
+        apart.append(ast.unparse(_Rename(new_names).visit(parse(part))) if new_names else part)
+    return apart
+
+
+def _meanings(module: str, own: str) -> dict[str, str]:
+    """What a module means by the names at its top: equal functions are one, variables are each module's own."""
+    meanings: dict[str, str] = {}
+    for node in parse(module).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                meanings[name] = ast.unparse(node)
+            case ast.Import() | ast.ImportFrom():
+                meanings |= dict.fromkeys(names_of(node), _IMPORTED + ast.unparse(node))
+            case _:
+                meanings |= dict.fromkeys(names_of(node), own)
+    return meanings
+
+
+class _Rename(ast.NodeTransformer):
+    """Renames functions, classes and variables where they are made and where they are used."""
+
+    def __init__(self, new_names: dict[str, str]) -> None:
+        self._new_names = new_names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(id=self._new_names.get(node.id, node.id), ctx=node.ctx)
+
+    def visit_Global(self, node: ast.Global) -> ast.Global:
+        return ast.Global(names=[self._new_names.get(name, name) for name in node.names])
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            node.name = self._new_names.get(node.name, node.name)
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return super().generic_visit(node)
+        own = {n.arg for n in ast.walk(node.args) if isinstance(n, ast.arg)}  # a parameter is nobody else's
+        inner = _Rename({name: new for name, new in self._new_names.items() if name not in own})
+        return super(_Rename, inner).generic_visit(node)
+
+
+def _keys_of(main: str, body: dict[str, ast.stmt]) -> set[str]:
+    """Keys of the statements that come from the parent's module."""
+    texts = {ast.unparse(node) for node in parse(main).body}
+    return {key for key, node in body.items() if ast.unparse(node) in texts}
+
+
+def mentioned(body: dict[str, ast.stmt], roots: set[str]) -> set[str]:
+    """Keys of the statements that the roots need, directly or not, and of those that prepare what they need.
+
+    Args:
+        body: statements of a module, by any keys.
+        roots: keys of those that are needed in any case.
+    """
+    kept, todo = set(roots), list(roots)
+    while todo:
+        node = body[todo.pop()]
+        names, bound = _names_in(node), _binds(node)
+        needed = {key for key, other in body.items() if _binds(other) & names}
+        preparing = {key for key, other in body.items() if _prepares(other) and _names_in(other) & bound}
+        found = (needed | preparing) - kept
+        kept |= found
+        todo += found
+    return kept
+
+
+def _names_in(node: ast.stmt) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _prepares(node: ast.stmt) -> bool:
+    """Whether a statement does something when the module is loaded, such as filling a table; printing aside."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Name(id="print"))):
+            return False
+        case ast.Expr(value=ast.Call()) | ast.For() | ast.While() | ast.With() | ast.If() | ast.AugAssign():
+            return True
+        case _:
+            return False
+
+
+def _binds(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
+            return {name}  # primes.append(2)
+        case _:
+            return {name for n in ast.walk(node) for name in introduces(n)}
