@@ -379,7 +379,7 @@ def test_examples_and_tests_that_the_user_gave_are_kept_whatever_they_call() -> 
 def test_an_empty_task_is_refused_with_a_hint(statement: str) -> None:
     with pytest.raises(TaskError, match="empty") as error:
         read_task(statement)
-    assert "leafwise solve" in (error.value.hint or "")
+    assert "say what to write" in (error.value.hint or "")
 
 
 def test_a_byte_order_mark_and_an_indentation_are_no_part_of_a_task() -> None:
