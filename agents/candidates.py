@@ -114,7 +114,7 @@ def tell(team: Team, place: Place, written: Sequence[Written], candidates: Seque
     """Tell the listener of candidates, and of answers that held no usable code."""
     for candidate in candidates:
         team.emit(EventKind.CANDIDATE, place, candidate.evidence.detail, **candidate.model_dump(mode="json"))
-    if lost := len(written) - len(candidates):
+    if (lost := len(written) - len(candidates)) > 0:
         cut = sum(answer.cut for answer in written if not answer.code)
         empty = sum(not answer.cut for answer in written if not answer.code)
         late = lost - cut - empty

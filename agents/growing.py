@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable, Sequence
 
 from leafwise.agents import roles
-from leafwise.agents.assembly import assemble
+from leafwise.agents.assembly import assemble, without_copies
 from leafwise.agents.candidates import examine_all, tell, winner
 from leafwise.agents.context import context_names
 from leafwise.agents.contracts import ROOT, Candidate, EventKind, Node, NodeState, Plan, Spec, Task
@@ -51,12 +51,13 @@ def outline(state: State, team: Team, place: Place) -> Update:
     """
     node = state["nodes"][place.node]
     children = [state["nodes"][name] for name in node.children]
+    helpers = {str(child.spec.entry_point) for child in children}
     before = state["outlines"].get(node.id, [])
     written = roles.Coder(team, place, node.spec).compose(team.settings.samples_per_node, [c.spec for c in children])
-    waiting = _waiting_drafts(state, node, {str(child.spec.entry_point) for child in children})
+    waiting = _waiting_drafts(state, node, helpers)
     written += [draft for draft in waiting if draft not in before]
     outlines = [*before, *written]
-    called = _called(answer.code for answer in outlines)
+    called = _called(without_copies(answer.code, helpers) for answer in outlines)
     readable = any(answer.code for answer in outlines)
     uncalled = [c for c in children if c.state is NodeState.OPEN and c.spec.entry_point not in called]
     dropped = uncalled if readable else []
@@ -116,7 +117,7 @@ def _examined(
 ) -> Update:
     """A parent's versions, put together with its children and run; what was run before is not run again."""
     parts = [child.source for child in children if child.source is not None]
-    names = {str(child.spec.entry_point) for child in children}
+    names = [str(child.spec.entry_point) for child in children]
     checks: tuple[Check, ...] = state["checks"].get(node.id, ())
     before = state["candidates"] if node.id == ROOT else state["below"].get(node.id, [])
     known = {candidate.source for candidate in before if candidate.origin in ("compose", "recombine")}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from leafwise.agents.assembly import assemble
 from leafwise.agents.candidates import examine_all, tell
+from leafwise.agents.checking import UNTRIED
 from leafwise.agents.consensus import cluster_sizes, trusted_checks
 from leafwise.agents.contracts import Candidate, Spec
 from leafwise.agents.place import Place
@@ -55,19 +56,20 @@ def versions_of(candidates: Sequence[Candidate]) -> tuple[Version, ...]:
     found: dict[tuple[str, ...], Version] = {}
     for candidate, size, trust in zip(ranked, sizes, trusted, strict=True):
         version = Version(candidate.source, max(size, _LONELY) * (1 + trust))
-        found.setdefault(candidate.evidence.behaviour or (candidate.source,), version)
+        tells = any(entry != UNTRIED for entry in candidate.evidence.behaviour)
+        found.setdefault(candidate.evidence.behaviour if tells else (candidate.source,), version)
     return tuple(found.values())
 
 
 def combinations(
-    parents: Sequence[Version], children: Sequence[Sequence[Version]], names: Collection[str]
+    parents: Sequence[Version], children: Sequence[Sequence[Version]], names: Sequence[str]
 ) -> Iterator[tuple[str, float]]:
     """Modules of one of the parent's versions and one version of each child, with their weights, the heaviest first.
 
     Args:
         parents: versions of the parent, without its children.
         children: versions of each child.
-        names: of the children's functions.
+        names: of the children's functions, in the same order.
     """
     slots = [sorted(slot, key=lambda version: -version.weight) for slot in (parents, *children)]
     if not all(slots):
@@ -101,7 +103,7 @@ def recombine(
     place: Place,
     spec: Spec,
     written: Sequence[Written],
-    names: Collection[str],
+    names: Sequence[str],
     versions: Sequence[Sequence[Version]],
     tried: Collection[str],
     checks: tuple[Check, ...],

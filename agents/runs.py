@@ -118,7 +118,7 @@ class StoredRun:
 
     def summary(self) -> RunSummary:
         """The run in a line."""
-        stats = [stat for path in self.folder.iterdir() if (stat := _stat(path))]
+        stats = [stat for path in self.folder.glob("*") if (stat := _stat(path))]
         answer = self.answer()
         try:
             task = self.record.task.statement.strip().partition("\n")[0]

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     """Run `leafwise runs`.
 
     Returns:
-        0; 1 if a run that was to be removed stays.
+        0; 1 if a run that was to be removed by its id stays.
 
     Raises:
         LeafwiseError: wrong usage, or a run is unusable; whoever called says so, with status 2.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable
 
-from leafwise.agents.assembly import mentioned
+from leafwise.agents.assembly import mentioned, registering
+from leafwise.agents.examples import NO_CODE
 from leafwise.runtime.syntax import parse
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -29,13 +30,18 @@ def without_tests(code: str, setup: str, entry_point: str | None) -> str:
         setup: see `Spec.setup`.
         entry_point: stays, whatever the tests file has of that name.
     """
-    theirs = {node.name for node in parse(setup).body if isinstance(node, _Definition)} - {entry_point}
-    tests = {
-        node.name
-        for node in parse(code).body
-        if isinstance(node, ast.ClassDef) and any("TestCase" in ast.unparse(base) for base in node.bases)
-    }
-    return without_definitions(code, theirs | tests)
+    try:
+        theirs = {node.name for node in parse(setup).body if isinstance(node, _Definition)}
+    except NO_CODE:  # a data set's; whoever runs it will hear of it
+        return code
+    own = [node for node in parse(code).body if isinstance(node, _Definition) and node.name != entry_point]
+    # a helper of the same name is the answer's own: it runs apart from the tests
+    return without_definitions(code, {node.name for node in own if node.name in theirs and _is_test(node)})
+
+
+def _is_test(node: _Definition) -> bool:
+    cased = isinstance(node, ast.ClassDef) and any("TestCase" in ast.unparse(base) for base in node.bases)
+    return cased or node.name.startswith(("Test", "test_"))
 
 
 def tidied(code: str, keep: Collection[str]) -> str:
@@ -46,7 +52,8 @@ def tidied(code: str, keep: Collection[str]) -> str:
         keep: names that somebody else needs.
     """
     nodes = {str(i): node for i, node in enumerate(parse(code).body)}
-    roots = {key for key, node in nodes.items() if not isinstance(node, _Definition) or node.name in keep}
+    own = registering([*nodes.values()])
+    roots = {k for k, node in nodes.items() if not isinstance(node, _Definition) or node.name in keep or node in own}
     kept = mentioned(nodes, roots)
     return _without(code, (node for key, node in nodes.items() if key not in kept))
 

@@ -106,7 +106,7 @@ def _build(team: Team, checkpoints: SqliteSaver, *, reviewed: bool) -> Any:
     def route(state: _State) -> list[Send] | str:
         if state.get("answer") is not None:
             return END
-        now = situation(state, team.settings, tokens_left=team.tokens_left, exhausted=team.ended_by != "done")
+        now = situation(_whole(state), team.settings, tokens_left=team.tokens_left, exhausted=team.ended_by != "done")
         return [Send(action.step, _Sent(state=state, node=action.node)) for action in next_actions(now)]
 
     builder = StateGraph(cast(Any, _State))
@@ -130,12 +130,17 @@ def _worker(step: Step, team: Team, *, held: bool) -> Any:
         earlier = sent["state"]["finished"].count(name)
         place = Place(_numbered(name, earlier + 1), sent["node"])
         team.emit(EventKind.STEP_STARTED, place)
-        update = STEPS[step](sent["state"], team, place)
+        update = STEPS[step](_whole(sent["state"]), team, place)
         if held:
             update = {**update, "proposed": {sent["node"]: update.get("nodes", {})}, "nodes": {}}
         return {**update, "finished": [name], "spent": team.total_spent()}
 
     return work
+
+
+def _whole(state: _State) -> _State:
+    """A state with every field: one that was stored by a version before may lack some."""
+    return cast(_State, {**initial_state(state["task"]), **state})
 
 
 def _reviewer(team: Team, *, reviewed: bool) -> Any:

@@ -24,8 +24,20 @@ def test_definitions_are_dropped_by_name() -> None:
     assert without_definitions(MODULE, {"c", "nothing"}) == MODULE.partition("\n\n\n@cache")[0] + "\n"
 
 
-def test_copies_of_the_tests_go_but_never_the_function_asked_for() -> None:
-    setup = "class TestAdd:\n    def test(self): ...\ndef add(a, b): ...\n"
-    own = "def add(a, b):\n    return a + b\n"
-    copied = "\n\nclass TestAdd:\n    def test(self):\n        add(1, 2)\n\n\nclass T(unittest.TestCase):\n    pass\n"
-    assert without_tests(own + copied, setup, "add") == own
+def test_copies_of_the_tests_go_but_nothing_that_the_answer_needs() -> None:
+    tests = "class TestAdd:\n    def test(self): ...\nclass T(unittest.TestCase):\n    pass\ndef test_add(): ...\n"
+    setup = f"{tests}def words(text): ...\ndef add(a, b): ...\n"
+    own = "def words(text):\n    return text\n\n\ndef add(a, b):\n    return words(a) + b\n"
+    assert without_tests(f"{own}\n\n{tests}", setup, "add") == own
+    assert without_tests(own, setup, "add") == own
+    assert without_tests(own + tests, "def (", "add") == own + tests
+
+
+def test_a_class_that_was_asked_for_is_no_copy() -> None:
+    asked = "class JsonTestCase(unittest.TestCase):\n    pass\n"
+    assert without_tests(asked, "", None) == asked
+
+
+def test_what_registers_itself_is_needed() -> None:
+    code = "OPS = {}\n\n\n@OPS.register\ndef add(a, b):\n    return a + b\n\n\ndef f(x):\n    return OPS[x]\n"
+    assert tidied(code, {"f"}) == code

@@ -341,6 +341,16 @@ def test_a_helper_that_nothing_calls_is_never_written() -> None:
     assert answer.status is AnswerStatus.PASSED
 
 
+def test_an_outline_that_repeats_the_stubs_calls_them_all_the_same() -> None:
+    stubs = "\n\ndef square_of(x):\n    '''Return x squared.'''\n\ndef sum_of(xs):\n    pass\n"
+    replies = {"draft": BAD, "tester": "nothing", "generalist": PLAN, "leaf": leaf_reply}
+    replies["compose"] = f"\n    return sum_of([square_of(x) for x in xs])\n{stubs}"
+    answer, _, _ = run(replies, judge_by(lambda s: "x * x" in s or "def sum_of" in s))
+    assert answer.status is AnswerStatus.PASSED
+    assert "x * x" in answer.code
+    assert answer.code.count("def square_of") == 1
+
+
 def test_a_plan_that_nothing_uses_costs_no_leaf_and_its_parents_compete() -> None:
     replies = {"draft": BAD, "tester": "nothing", "generalist": PLAN, "compose": GOOD}
     answer, events, _ = run(replies, judge_by(lambda s: "x * x" in s))
