@@ -116,7 +116,7 @@ def read_trace(trace: Path) -> list[dict[str, Any]]:
 @pytest.mark.sandbox
 def test_a_killed_run_resumes_and_repeats_no_finished_step(tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
-    process = start_hard(trace)
+    process = start_hard(trace, "--max-tokens", "3000")
     wait_for(trace, "step_finished", "draft", process)
     wait_for(trace, "step_started", "", process)
     time.sleep(0.5)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from leafwise.runtime import cli
+from leafwise.runtime import cli, errors_cli
 from leafwise.runtime.errors import ModelNotFoundError, UsageError
 
 COMMAND = [sys.executable, "-P", "-m", "leafwise.runtime.cli"]
@@ -222,13 +222,13 @@ class TestColor:
     def test_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("NO_COLOR", raising=False)
         stream = Terminal()
-        cli.report(UsageError("wrong", "do this"), stream)
+        errors_cli.report(UsageError("wrong", "do this"), stream)
         assert stream.getvalue() == "\x1b[1;31merror:\x1b[0m wrong\n\x1b[1;36mhint:\x1b[0m do this\n"
 
     def test_not_where_nobody_wants_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_COLOR", "1")
         stream = Terminal()
-        cli.report(UsageError("wrong"), stream)
+        errors_cli.report(UsageError("wrong"), stream)
         assert stream.getvalue() == "error: wrong\n"
 
 
