@@ -69,9 +69,9 @@ class Settings(Contract):
     """Combinations of the leaves' versions that are run where the winners fail together; they cost no tokens."""
     plans: int = Field(default=2, ge=1, le=16)
     """Plans asked for per node; the one with most usable stubs is taken."""
-    split_chance: float = Field(default=1.0, ge=0.0, le=10.0)
-    """How likely splitting a task that drafts did not settle is thought to solve it (see `value`); above 1 it comes
-    before further drafts in any case, 0 is never.
+    split_chance: float = Field(default=0.4, ge=0.0, le=10.0)
+    """How likely splitting a task that drafts did not settle is thought to solve it (see `value`): 0.4 lets about a
+    round of whole drafts fail before. 0 is never.
     """
     repair_chance: float = Field(default=0.25, ge=0.0, le=10.0)
     """How likely a round of repair of a nearly right candidate is thought to make it right; 0 is never."""

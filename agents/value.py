@@ -55,11 +55,11 @@ def value_of_growth(settings: Settings, share: float, growths: int, answers_left
     Args:
         settings: the knobs.
         share: of the leaves that are written again.
-        growths: how often they were written: the chance halves with each time.
+        growths: how often they were written: from the second time on the chance halves with each.
         answers_left: what the budget has room for.
     """
     cost = settings.leaf_samples * (share + _GLUE_LENGTH)
-    return settings.split_chance * 0.5**growths / cost if answers_left >= 1 else 0.0
+    return settings.split_chance * 0.5 ** (growths - 1) / cost if answers_left >= 1 else 0.0
 
 
 def value_of_repair(settings: Settings, near: float, answers_left: float) -> float:

@@ -102,6 +102,7 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "without consensus the first pass ends the task": ({**PASSING, "settings": without(Part.CONSENSUS)}, SELECT),
     # marginal value
     "a hard task is split where the budget carries a tree": ({}, PLAN),
+    "but not before a round of whole drafts has failed": ({"drafts": 3}, DRAFT),
     "a small budget is spent on drafts": ({"answers_left": 5.0}, DRAFT),
     "nothing is left for anything but the end": ({**ENOUGH, "answers_left": 1.0}, SELECT),
     "a plan that came to nothing: drafts go on": (PLANNED, DRAFT),
@@ -116,7 +117,7 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "what has no name is not split": ({"nodes": tree(node(ROOT, entry_point=None))}, DRAFT),
     "without the part, no splitting": ({"settings": without(Part.DECOMPOSE)}, DRAFT),
     "without the part, no repair": ({**ENOUGH, "settings": without(Part.REPAIR)}, SELECT),
-    "a useless plan is made once more": ({**PLANNED, "plans": 1}, PLAN),
+    "a useless plan is made once more": ({**PLANNED, "plans": 1, "drafts": 18}, PLAN),
     "but not where the budget carries no second tree": ({**PLANNED, "plans": 1, "answers_left": 5.0}, DRAFT),
     # the tree
     "a parent is written first, from its plan": (
