@@ -184,13 +184,13 @@ def mentioned(body: Mapping[str, ast.stmt], roots: Collection[str]) -> set[str]:
         body: statements of a module, by any keys.
         roots: keys of those that are needed in any case.
     """
+    bound = {key: _binds(node) for key, node in body.items()}
+    prepared = {key: _prepares(node) for key, node in body.items()}
     kept, todo = set(roots), list(roots)
     while todo:
-        node = body[todo.pop()]
-        names, bound = _names_in(node), _binds(node)
-        needed = {key for key, other in body.items() if _binds(other) & names}
-        preparing = {key for key, other in body.items() if _prepares(other) & bound}
-        found = (needed | preparing) - kept
+        key = todo.pop()
+        names = _names_in(body[key])
+        found = {other for other in body if bound[other] & names or prepared[other] & bound[key]} - kept
         kept |= found
         todo += found
     return kept

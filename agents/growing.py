@@ -121,12 +121,9 @@ def _examined(
     checks: tuple[Check, ...] = state["checks"].get(node.id, ())
     before = state["candidates"] if node.id == ROOT else state["below"].get(node.id, [])
     known = {candidate.source for candidate in before if candidate.origin in ("compose", "recombine")}
-
-    def build(code: str) -> str:
-        return assemble(parts, code, names)
-
-    new = [answer for answer in written if answer.code and build(answer.code) not in known]
-    candidates = examine_all(team, place, node.spec, "compose", new, checks, build)
+    modules = {answer.code: assemble(parts, answer.code, names) for answer in written if answer.code}
+    new = [answer for answer in written if answer.code and modules[answer.code] not in known]
+    candidates = examine_all(team, place, node.spec, "compose", new, checks, modules.__getitem__)
     tell(team, place, new, candidates)
     if node.id != ROOT:  # the root has a step for it
         candidates += regenerate(team, place, node.spec, candidates, checks)

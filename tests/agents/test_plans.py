@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,17 +11,6 @@ from leafwise.agents.plans import implied_stubs, read_plan, split_node, stub_tex
 from leafwise.runtime.sandbox_contracts import Check
 
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
-
-
-def run(module: str) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "solution"}
-    exec(module, names)
-    return names
-
-
-def defined(module: str) -> list[str]:
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return [node.name for node in ast.parse(module).body if isinstance(node, kinds)]
 
 
 # --- reading a plan --------------------------------------------------------------------------------------------------
