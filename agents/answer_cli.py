@@ -6,8 +6,9 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from leafwise.runtime.errors import UsageError
@@ -67,7 +68,7 @@ def show(
     quiet: bool,
     console: Console,
     review: TerminalReview | None = None,
-    again: Sequence[str] = (),
+    again: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Show a run as it goes and its answer in the end.
 
@@ -78,7 +79,7 @@ def show(
         quiet: show no progress.
         console: standard error.
         review: asks where the run waits for a plan's review.
-        again: the options with which an interrupted run is to go on.
+        again: the options with which an interrupted run is to go on; a flag has no value.
 
     Returns:
         The exit status.
@@ -87,7 +88,7 @@ def show(
     from leafwise.agents.errors import RunInterrupted
     from leafwise.agents.view import open_view
 
-    go_on = f"go on with: {shlex.join(['leafwise', 'solve', '--resume', run.id, *again])}"
+    go_on = f"go on with: {_command(run.id, again)}"
     try:
         with open_view(console, quiet=quiet) as view:
             _follow(run, view, review)
@@ -107,7 +108,28 @@ def show(
     _print_answer(answer, as_json=as_json)
     if out is not None and answer.code:
         write_out(out, answer.code)
+    if answer.ended_by != "done" and answer.status is not AnswerStatus.PASSED and run.id:
+        _tell_of_more(run.id, again)
     return PASSED if answer.status is AnswerStatus.PASSED else NOT_PASSED
+
+
+def _command(run: str, options: Mapping[str, str]) -> str:
+    words = (word for option in options.items() for word in option if word)
+    return shlex.join(["leafwise", "solve", "--resume", run, *words])
+
+
+def _tell_of_more(run: str, again: Mapping[str, str]) -> None:
+    """How to go on with a run that a budget ended; nothing where more of it would change nothing."""
+    from leafwise.agents.budget import next_budget
+    from leafwise.agents.errors import RunError
+    from leafwise.agents.runs import load_run
+
+    wanted: Mapping[str, int] = {}
+    with contextlib.suppress(RunError):  # removed meanwhile: the answer is there all the same
+        wanted = next_budget(load_run(run))
+    if wanted:
+        more = {**again, **{option: str(value) for option, value in wanted.items()}}
+        print(f"to go on with more: {_command(run, more)}", file=sys.stderr)
 
 
 def _follow(run: Run, view: View, review: TerminalReview | None) -> None:

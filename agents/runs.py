@@ -20,7 +20,7 @@ from leafwise.agents.contracts import Answer, Event, EventKind, Task
 from leafwise.agents.errors import RunError
 from leafwise.agents.settings import Settings
 from leafwise.runtime.contracts import Contract
-from leafwise.runtime.paths import state_dir
+from leafwise.runtime.paths import state_dir, write_whole
 
 
 class RunRecord(Contract):
@@ -81,6 +81,18 @@ class StoredRun:
             raise RunError(
                 f"run {self.id} cannot be read", "it was stored by another version; start it again"
             ) from error
+
+    def keep(self, record: RunRecord) -> None:
+        """Store a record in place of the one there is.
+
+        Raises:
+            RunError: it cannot be written; the one there is stays.
+        """
+        try:
+            write_whole(self.folder / "run.json", record.model_dump_json(indent=1).encode())
+        except OSError as error:
+            raise RunError(f"cannot store the run: {error}", "free some disk space") from error
+        self.record = record
 
     @property
     def checkpoints(self) -> Path:

@@ -55,6 +55,8 @@ class Session:
     _: KW_ONLY
     resumed: bool
     review: Review | None = None
+    more: bool = False
+    """Whether the run was given more budget: then a stored answer is not the end."""
 
     def run(self, listener: Callable[[Event], None], stop: threading.Event) -> Answer:
         """Work until the answer.
@@ -92,7 +94,9 @@ class Session:
             raise
 
     def _work(self, team: Team, stack: ExitStack) -> Answer:
-        from leafwise.agents.workflow import open_checkpoints, run_workflow  # imported while engine and sandbox opened
+        # imported while engine and sandbox opened
+        from leafwise.agents.checkpoints import open_checkpoints
+        from leafwise.agents.workflow import run_workflow
 
         task, note = self._with_context(team)
         if self.memory:
@@ -113,7 +117,7 @@ class Session:
         if note:
             team.emit(EventKind.NOTE, _PLACE, note)
         checkpoints = stack.enter_context(open_checkpoints(self.stored.checkpoints if self.stored else None))
-        answer = run_workflow(task, team, checkpoints, self.review)
+        answer = run_workflow(task, team, checkpoints, self.review, more=self.more)
         answer = answer.model_copy(update={"run": self.stored.record.id if self.stored else ""})
         answer = with_origin(with_needs(answer, task.context_roots), team.library)
         team.emit(

@@ -124,8 +124,12 @@ def resume(
     sandbox: Sandbox | SandboxLevel | None = None,
     review: Review | None = None,
     trace: Path | None = None,
+    max_tokens: int | None = None,
+    time_limit: float | None = None,
 ) -> Run:
     """Go on with a stored run: finished steps are not repeated; a finished run gives its answer again.
+
+    With a larger budget a run that a budget ended goes on from where it stood, and keeps all its candidates.
 
     Args:
         run: its id, a unique beginning of it, or `last`.
@@ -135,16 +139,24 @@ def resume(
         sandbox: as in `Options`.
         review: as in `Options`; without it, plans are carried out as they are, whatever the run had before.
         trace: as in `Options`.
+        max_tokens: most tokens of the whole run from now on, those that are spent included; None keeps its budget.
+        time_limit: most seconds of the whole run from now on, likewise.
 
     Raises:
-        RunError: there is no such run, or it is unusable.
+        RunError: there is no such run, or it is unusable; or more budget was given where it would change nothing.
         MemoryFileError: its memory file is unusable.
     """
     stored = load_run(run)
+    more = max_tokens is not None or time_limit is not None
+    if more:
+        _give(stored, max_tokens, time_limit)
     record = stored.record
     tools = Tools(model or record.model, engine or EngineOptions(), sandbox, models or {})
     memory = open_memory(record.memory) if record.memory else None
-    return _launch(Session(record.task, record.settings, tools, stored, trace, memory, resumed=True, review=review))
+    session = Session(
+        record.task, record.settings, tools, stored, trace, memory, resumed=True, review=review, more=more
+    )
+    return _launch(session)
 
 
 def solve(task: str | Task, **options: Unpack[Options]) -> Answer:
@@ -232,6 +244,15 @@ def _memory(path: str | Path | None, settings: Settings) -> Memory | None:
     if settings.strategy not in ("paper", "guided"):
         raise UsageError(f"the strategy {settings.strategy} has no use for a memory", "choose guided or paper")
     return open_memory(path)
+
+
+def _give(run: StoredRun, max_tokens: int | None, time_limit: float | None) -> None:
+    """Store a larger budget with a run, so that it holds however often the run is gone on with."""
+    from leafwise.agents.budget import with_budget  # brings LangGraph, which takes its time
+
+    with run.locked():
+        settings = with_budget(run, max_tokens, time_limit)
+        run.keep(run.record.model_copy(update={"settings": settings}))
 
 
 def _launch(session: Session) -> Run:

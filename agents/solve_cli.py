@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 # what is slow to import (pydantic, rich, langgraph, llama.cpp) is imported inside: `--help` should be quick
 
 _INPUTS = ("task", "file", "config", "strategy", "example", "tests", "allow_import", "context_path", "memory")
-_KNOBS = ("seed", "max_tokens", "time_limit")
-_STORED = (*_INPUTS, *_KNOBS)
-"""Parameters that a run keeps."""
-_OWN_BUDGET = ": a run keeps its seed and its budget; start a new one for other values"
+_BUDGET = ("max_tokens", "time_limit")
+_STORED = (*_INPUTS, "seed", *_BUDGET)
+"""Parameters that a run keeps; of these, only the budget can be given anew."""
+
+_OWN_SEED = ": a run keeps its seed; start a new one for another"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
@@ -110,7 +111,9 @@ def solve(
     review: Annotated[
         bool | None, typer.Option(help="Stop after each plan, to look at it and edit it; a resumed run as before.")
     ] = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with a stored run: its id, or last.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with a stored run: its id, or last. It may get a larger budget.")
+    ] = None,
     window: Window = None,
     threads: Threads = None,
     kv_type: KVTypeName = "f16",
@@ -143,7 +146,8 @@ def solve(
             refuse_beside_resume(context)
             chosen = model if _is_given(context, "model") else None
             asks = _review_of(resume, review, console)
-            run = go_on(resume, model=chosen, engine=engine, sandbox=level, review=asks, trace=trace)
+            more = {name: context.params[name] for name in _BUDGET if _is_given(context, name)}
+            run = go_on(resume, model=chosen, engine=engine, sandbox=level, review=asks, trace=trace, **more)
         else:
             knobs = {"seed": seed, "max_tokens": max_tokens, "time_limit": time_limit}
             settings, model = _team(context, config, model, strategy, knobs)
@@ -215,31 +219,35 @@ def _review_of(run: str, wanted: bool | None, console: Console) -> TerminalRevie
 
 
 def refuse_beside_resume(context: typer.Context) -> None:
-    """A stored run has its task and settings: giving others would be ignored, so it is refused.
+    """A stored run has its task and settings, but for a larger budget: others would be ignored, so they are refused.
 
     Raises:
         UsageError: one of them is given.
     """
     for name in _STORED:
-        if _is_given(context, name):
+        if _is_given(context, name) and name not in _BUDGET:
             option = "TASK" if name == "task" else f"--{name.removesuffix('_path').replace('_', '-')}"
             raise UsageError(
                 f"--resume goes on with a stored task and its settings: {option} cannot be given",
-                f"leave out {option}{_OWN_BUDGET if name in _KNOBS else ''}",
+                f"leave out {option}{_OWN_SEED if name == 'seed' else ''}",
             )
 
 
-def options_beside_resume(context: typer.Context) -> list[str]:
-    """What was given and is not stored with the run: whoever goes on with it has to give it again."""
-    words: list[str] = []
+def options_beside_resume(context: typer.Context) -> dict[str, str]:
+    """What was given and is not stored with the run, by option: whoever goes on with it has to give it again.
+
+    A larger budget is stored, but an answer is taken back only once the model is loaded: before, it is needed again.
+    """
+    stored = {*_STORED, "resume"} - {name for name in _BUDGET if context.params.get("resume") is not None}
+    words: dict[str, str] = {}
     for parameter in context.command.params:
         name, value = str(parameter.name), context.params.get(str(parameter.name))
-        if name in (*_STORED, "resume") or not _is_given(context, name):
+        if name in stored or not _is_given(context, name):
             continue
         if isinstance(value, bool):
-            words.append((parameter.opts if value else parameter.secondary_opts)[0])
+            words[(parameter.opts if value else parameter.secondary_opts)[0]] = ""
         else:
-            words += [parameter.opts[0], str(value)]
+            words[parameter.opts[0]] = str(value)
     return words
 
 

@@ -27,7 +27,7 @@ from leafwise.runtime.sandbox_contracts import Check, Limits
 if TYPE_CHECKING:
     from leafwise.agents.memory_use import Library
 
-_SHORTEST = 16
+SHORTEST_ANSWER = 16
 """Tokens below which an answer is not worth asking for."""
 
 
@@ -88,7 +88,7 @@ class Team:
         """Which budget is spent: `tokens`, `time`, or `done` if none is."""
         if self.seconds_left == 0.0:
             return "time"
-        return "tokens" if self.tokens_left < _SHORTEST else "done"
+        return "tokens" if self.tokens_left < SHORTEST_ANSWER else "done"
 
     def total_spent(self) -> Spent:
         """What the run has used, this session's time included."""
@@ -169,7 +169,7 @@ class Team:
         limit = min(own, max_tokens) if own and max_tokens and who is Role.CODER else own or max_tokens
         most = limit or settings.answer_tokens
         with self._lock:
-            n = min(n, self.tokens_left // _SHORTEST)
+            n = min(n, self.tokens_left // SHORTEST_ANSWER)
             if n == 0 or self.seconds_left == 0.0:
                 return None
             request = Request(

@@ -1,43 +1,35 @@
-"""The workflow as a LangGraph graph, and its checkpoints: the only module that knows LangGraph.
+"""The workflow as a LangGraph graph. Beside `checkpoints` the only module that knows LangGraph.
 
 The graph is a wheel: `decide` asks the policy, sends the steps it names (concurrently where there are several), and
 every step comes back to `decide`. A checkpoint is written after each step, so a killed run goes on where it was.
 
 Where plans are reviewed, a plan is held back at first: `review` interrupts the graph, and what the reviewer gives
 enters the tree.
+
+A run that was given more budget takes its answer back, and `decide` asks the policy once more.
 """
 
 from __future__ import annotations
 
-import logging
 import operator
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, TypedDict, cast
 
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
-from pydantic import BaseModel
 
-from leafwise.agents import contracts as agents_contracts
-from leafwise.agents import written
-from leafwise.agents.contracts import Answer, EventKind, Node, Spec, Task
-from leafwise.agents.errors import RunError
+from leafwise.agents.checkpoints import THREAD, checkpoint_error, whole
+from leafwise.agents.contracts import ROOT, Answer, EventKind, Node, NodeState, Spec, Task
 from leafwise.agents.place import Place
 from leafwise.agents.policy import Step, next_actions
 from leafwise.agents.review import ProposedPlan, Review, split
 from leafwise.agents.state import State, Update, initial_state, situation
+from leafwise.agents.statement import count
 from leafwise.agents.steps import STEPS
 from leafwise.agents.team import Team
-from leafwise.runtime import contracts as runtime_contracts
-from leafwise.runtime import sandbox_contracts
 
-_THREAD = "run"
 _CONCURRENT_STEPS = 16
 _MOST_STEPS = 500
 _REVIEW = "review"
@@ -57,7 +49,9 @@ class _Sent(TypedDict):
     node: str
 
 
-def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver, review: Review | None = None) -> Answer:
+def run_workflow(
+    task: Task, team: Team, checkpoints: SqliteSaver, review: Review | None = None, *, more: bool = False
+) -> Answer:
     """Run a task to its answer, or go on with what the checkpoints hold.
 
     Args:
@@ -66,6 +60,7 @@ def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver, review: Revie
         checkpoints: of this run.
         review: is asked about each plan, in this thread, before it is carried out; a run that ends while it is asked
             asks again when it goes on. None carries out plans as they are.
+        more: the team has a larger budget than the one that ended the run: it goes on, and keeps what it has.
 
     Raises:
         ReviewError: the review gave something that is no plan.
@@ -75,17 +70,19 @@ def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver, review: Revie
     """
     graph = _build(team, checkpoints, reviewed=review is not None)
     config: Any = {
-        "configurable": {"thread_id": _THREAD},
+        "configurable": THREAD,
         "max_concurrency": _CONCURRENT_STEPS,
         "recursion_limit": _MOST_STEPS,
     }
     try:
-        stored = graph.get_state(config)
+        stored = _reopened(graph, config) if more else graph.get_state(config)
         begun = bool(stored.values)
         if begun and "spent" in stored.values:
             team.spent = stored.values["spent"]
         for node in stored.values.get("nodes", {}).values():
             _tell_node(team, "resume", node)
+        if more:
+            _tell_budget(team, len(stored.values.get("candidates", ())))
         # LangGraph gives the stored results of an interrupted round of steps once more: they were told already
         replayed = [n for t in stored.tasks for n in (t.result or {}).get("finished", ())]
         told = Counter(stored.values.get("finished", ()))
@@ -98,7 +95,7 @@ def run_workflow(task: Task, team: Team, checkpoints: SqliteSaver, review: Revie
                 break
         answer = graph.get_state(config).values.get("answer")
     except sqlite3.Error as error:
-        raise _checkpoint_error(error) from error
+        raise checkpoint_error(error) from error
     return cast(Answer, answer)
 
 
@@ -106,7 +103,7 @@ def _build(team: Team, checkpoints: SqliteSaver, *, reviewed: bool) -> Any:
     def route(state: _State) -> list[Send] | str:
         if state.get("answer") is not None:
             return END
-        now = situation(_whole(state), team.settings, tokens_left=team.tokens_left, exhausted=team.ended_by != "done")
+        now = situation(whole(state), team.settings, tokens_left=team.tokens_left, exhausted=team.ended_by != "done")
         return [Send(action.step, _Sent(state=state, node=action.node)) for action in next_actions(now)]
 
     builder = StateGraph(cast(Any, _State))
@@ -130,7 +127,7 @@ def _worker(step: Step, team: Team, *, held: bool) -> Any:
         earlier = sent["state"]["finished"].count(name)
         place = Place(_numbered(name, earlier + 1), sent["node"])
         team.emit(EventKind.STEP_STARTED, place)
-        update = STEPS[step](_whole(sent["state"]), team, place)
+        update = STEPS[step](whole(sent["state"]), team, place)
         if held:
             update = {**update, "proposed": {sent["node"]: update.get("nodes", {})}, "nodes": {}}
         return {**update, "finished": [name], "spent": team.total_spent()}
@@ -138,9 +135,20 @@ def _worker(step: Step, team: Team, *, held: bool) -> Any:
     return work
 
 
-def _whole(state: _State) -> _State:
-    """A state with every field: one that was stored by a version before may lack some."""
-    return cast(_State, {**initial_state(state["task"]), **state})
+def _reopened(graph: Any, config: Any) -> Any:
+    """What is stored, without the answer; leaves of which the budget left no candidate are to be written again."""
+    stored = graph.get_state(config)
+    if not stored.values or not set(stored.next) <= {Step.SELECT}:  # neither chosen nor about to be
+        return stored
+    state = whole(stored.values)
+    empty = [
+        node
+        for node in state["nodes"].values()
+        if node.state is NodeState.FAILED and node.id != ROOT and not node.children and not state["below"].get(node.id)
+    ]
+    nodes = {node.id: node.model_copy(update={"state": NodeState.OPEN}) for node in empty}
+    graph.update_state(config, {"answer": None, "nodes": nodes}, as_node=Step.SELECT)
+    return graph.get_state(config)
 
 
 def _reviewer(team: Team, *, reviewed: bool) -> Any:
@@ -211,47 +219,11 @@ def _numbered(step: str, time: int) -> str:
     return f"{step}#{time}" if time > 1 else step
 
 
+def _tell_budget(team: Team, kept: int) -> None:
+    seconds = "" if team.seconds_left is None else f" and {team.seconds_left:.0f} s"
+    text = f"goes on: {count(kept, 'candidate')} kept, {count(team.tokens_left, 'token')}{seconds} left"
+    team.emit(EventKind.NOTE, Place("run"), text)
+
+
 def _tell_node(team: Team, step: str, node: Node) -> None:
     team.emit(EventKind.NODE, Place(step, node.id), node.state, state=node.state.value, name=node.spec.entry_point)
-
-
-@contextmanager
-def open_checkpoints(path: Path | None) -> Iterator[SqliteSaver]:
-    """The checkpoint file of one run.
-
-    Args:
-        path: the SQLite file, made if it is not there; None keeps checkpoints in memory.
-
-    Raises:
-        RunError: the file cannot be opened or is not a checkpoint file.
-    """
-    # from blobs in the file only our own contracts may be made into objects
-    allowed = [
-        (module.__name__, name)
-        for module in (agents_contracts, written, runtime_contracts, sandbox_contracts)
-        for name, kind in vars(module).items()
-        if isinstance(kind, type) and (issubclass(kind, BaseModel) or kind.__module__ == module.__name__)
-    ]
-    logging.getLogger("langgraph").setLevel(logging.ERROR)
-    try:
-        connection = sqlite3.connect(path or ":memory:", check_same_thread=False)
-    except sqlite3.Error as error:
-        raise _checkpoint_error(error) from error
-    try:
-        saver = SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=allowed))
-        saver.setup()
-        yield saver
-    except sqlite3.Error as error:
-        raise _checkpoint_error(error) from error
-    finally:
-        connection.close()
-
-
-def _checkpoint_error(error: sqlite3.Error) -> RunError:
-    """Operational errors are the machine's (full disk, no rights); the others mean that the file is damaged."""
-    if isinstance(error, sqlite3.OperationalError):
-        return RunError(
-            f"cannot write the run's checkpoint: {error}",
-            "free some disk space, or set XDG_STATE_HOME to a place that can be written",
-        )
-    return RunError(f"the run's checkpoints are unusable: {error}", "start the run again")

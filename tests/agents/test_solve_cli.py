@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_a_run_to_resume_and_no_process(number: signal.Signals, tm
         (["--resume", "nothing"], "there is no run"),
         ([ADD, "--strategy", "magic"], "no strategy magic"),
         ([ADD, "--resume", "last"], "TASK cannot be given"),
-        (["--resume", "last", "--max-tokens", "99"], "--max-tokens cannot be given"),
+        (["--resume", "last", "--seed", "99"], "--seed cannot be given"),
         ([ADD, "--out", "x" * 300], "cannot write"),
         (["Write f(x) \udcff. f(1) == 1"], "not text in UTF-8"),
     ],

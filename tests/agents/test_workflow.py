@@ -9,10 +9,10 @@ import pytest
 from team_script import TASK, judge_by, role_of, scripted_team
 
 from leafwise.agents import Answer, AnswerStatus, Event, EventKind, RunInterrupted, Settings, asolve, solve, start
+from leafwise.agents.checkpoints import open_checkpoints
 from leafwise.agents.contracts import Candidate, Evidence, Failure, Node, NodeState, Spec, Spent
 from leafwise.agents.settings import Part
 from leafwise.agents.team import Team
-from leafwise.agents.workflow import open_checkpoints
 from leafwise.runtime.contracts import Request
 from leafwise.runtime.errors import SandboxBrokenError, ScriptExhaustedError
 from leafwise.runtime.sandbox_contracts import Check, CheckResult, Program, SandboxLevel, Status, Verdict

@@ -1,0 +1,99 @@
+"""More budget for a stored run: what it may be, whether it would change anything, and what to ask for."""
+
+from __future__ import annotations
+
+import math
+
+from leafwise.agents.checkpoints import stored_state
+from leafwise.agents.contracts import AnswerStatus, Spent
+from leafwise.agents.errors import RunError
+from leafwise.agents.policy import Action, Step, is_settled, next_actions
+from leafwise.agents.runs import StoredRun
+from leafwise.agents.settings import Settings
+from leafwise.agents.state import State, situation
+from leafwise.agents.team import SHORTEST_ANSWER
+
+
+def with_budget(run: StoredRun, max_tokens: int | None = None, time_limit: float | None = None) -> Settings:
+    """The settings of a stored run with a larger budget.
+
+    Args:
+        run: finished or not.
+        max_tokens: of the whole run, what is spent included; None keeps the run's own.
+        time_limit: seconds of the whole run, likewise.
+
+    Raises:
+        RunError: the budget is spent already, the answer settled the task, or the team would do nothing more.
+    """
+    given = {"max_tokens": max_tokens, "time_limit": time_limit}
+    settings = run.record.settings.model_copy(update={name: v for name, v in given.items() if v is not None})
+    state = stored_state(run.checkpoints)
+    if state is None:
+        return settings
+    _refuse_spent(run.id, settings, state["spent"], given)
+    if state["answer"] is not None:
+        _refuse_useless(run.id, settings, state)
+    return settings
+
+
+def next_budget(run: StoredRun) -> dict[str, int]:
+    """What to ask for where a budget has ended a run: twice what is spent, by option; empty if it would change nothing.
+
+    Raises:
+        RunError: the run cannot be read.
+    """
+    settings, state = run.record.settings, stored_state(run.checkpoints)
+    if state is None:
+        return {}
+    wanted: dict[str, int] = {}
+    if _tokens_are_spent(settings, state["spent"]):
+        wanted["max_tokens"] = 2 * settings.max_tokens
+    if settings.time_limit is not None and _time_is_spent(settings, state["spent"]):
+        wanted["time_limit"] = math.ceil(2 * max(settings.time_limit, state["spent"].seconds))
+    try:
+        with_budget(run, wanted.get("max_tokens"), wanted.get("time_limit"))
+    except RunError:
+        return {}
+    return {f"--{name.replace('_', '-')}": value for name, value in wanted.items()}
+
+
+def _tokens_are_spent(settings: Settings, spent: Spent) -> bool:
+    return settings.max_tokens - spent.completion_tokens < SHORTEST_ANSWER
+
+
+def _time_is_spent(settings: Settings, spent: Spent) -> bool:
+    return settings.time_limit is not None and not settings.time_limit > spent.seconds  # so that NaN is refused
+
+
+def _refuse_spent(run: str, settings: Settings, spent: Spent, given: dict[str, int | float | None]) -> None:
+    tokens, seconds = spent.completion_tokens, spent.seconds
+    if _tokens_are_spent(settings, spent):
+        also = " as well" if given["max_tokens"] is None else ""
+        raise RunError(
+            f"run {run} has generated {tokens} tokens: its budget of {settings.max_tokens} is spent",
+            f"give --max-tokens{also}: {tokens + SHORTEST_ANSWER} or more, of which {tokens} are spent",
+        )
+    if _time_is_spent(settings, spent):
+        also = " as well" if given["time_limit"] is None else ""
+        raise RunError(
+            f"run {run} has taken {seconds:.1f} s: its limit of {settings.time_limit:g} s is spent",
+            f"give --time-limit{also}: more than {seconds:.1f}, which are spent",
+        )
+
+
+def _refuse_useless(run: str, settings: Settings, state: State) -> None:
+    """Refuse to go on where the policy would only choose the same answer once more."""
+    left = settings.max_tokens - state["spent"].completion_tokens
+    now = situation(state, settings, tokens_left=left, exhausted=False)
+    if next_actions(now) != (Action(Step.SELECT),):
+        return
+    answer = state["answer"]
+    if is_settled(now) or (answer is not None and answer.status is AnswerStatus.PASSED):
+        raise RunError(
+            f"run {run} has an answer that settled its task: a larger budget changes nothing",
+            f"leafwise runs show {run} prints it; start a new run for another answer",
+        )
+    raise RunError(
+        f"run {run} came to its end: with a larger budget the strategy {settings.strategy} would do nothing more",
+        "start a new run, with another --seed or --strategy, or with more drafts in a team's file",
+    )
