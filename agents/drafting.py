@@ -9,6 +9,8 @@ length gets it at less than twice the price.
 
 Bare: an answer that begins by writing the docstring again, which the task has already, is ended there and costs next to
 nothing. Where most answers begin so, the next rounds let them.
+
+With temperature 0 all answers that begin alike are equal: one of each kind is asked for, whole, in one round.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from leafwise.agents.role_settings import Role
 from leafwise.agents.settings import Settings
 
 Form = Literal["signature", "fence"]
@@ -60,6 +63,8 @@ def draft_batches(settings: Settings, rounds: int, pace: Pace, tokens_left: int)
     match settings.strategy:
         case "direct" | "paper":
             return (head,)
+        case _ if not settings.varies(Role.CODER):
+            return _most_likely(settings, tokens_left)
         case "resample":
             # as many as can't outrun the budget; some without the opening, so that imports can come first
             n = min(_MOST_AT_ONCE, max(1, tokens_left // whole))
@@ -67,6 +72,13 @@ def draft_batches(settings: Settings, rounds: int, pace: Pace, tokens_left: int)
             return tuple(batch for batch in (head, *rest) if batch.n)
         case "guided":
             return _round(settings, head if greedy else None, pace, tokens_left)
+
+
+def _most_likely(settings: Settings, tokens_left: int) -> tuple[Batch, ...]:
+    """One answer of each kind, where sampling would only repeat them; the second where it can't take from the first."""
+    head = Batch("signature", 1, settings.answer_tokens, greedy=True)
+    both = tokens_left >= 2 * settings.answer_tokens and (settings.strategy == "resample" or settings.drafts > 1)
+    return (head, replace(head, form="fence")) if both else (head,)
 
 
 def _round(settings: Settings, head: Batch | None, pace: Pace, tokens_left: int) -> tuple[Batch, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from leafwise.agents.contracts import ROOT, Node, NodeState
+from leafwise.agents.role_settings import Role
 from leafwise.agents.settings import Part, Settings
 from leafwise.agents.value import value_of_draft, value_of_growth, value_of_repair, value_of_split
 
@@ -21,7 +22,9 @@ _MOST_PLANS = 2
 _MOST_GROWTHS = 5
 """Times that a tree's parent is composed: what so many versions did not bring, more will hardly bring."""
 _MOST_ROUNDS = 64
-"""Rounds of drafts, whose end is the token budget: a model that says next to nothing never gets there."""
+"""Rounds of drafts, whose end is the token budget: a model that says next to nothing never gets there. One where all
+would be equal.
+"""
 
 
 class Step(StrEnum):
@@ -98,7 +101,7 @@ def next_actions(now: Situation) -> tuple[Action, ...]:
         case "direct":
             return (Action(Step.SELECT),)
         case "resample":
-            return (Action(Step.DRAFT if now.rounds < _MOST_ROUNDS else Step.SELECT),)
+            return (Action(Step.DRAFT if _may_draft(now) else Step.SELECT),)
         case "paper":
             return _grow(now) or _mend(now)
         case "guided":
@@ -137,12 +140,16 @@ def _guide(now: Situation) -> tuple[Action, ...]:
         Step.PLAN: _value_of_plan(now),
         Step.OUTLINE: _value_of_growth(now),
         Step.REPAIR: _chance_of_repair(now),
-        Step.DRAFT: value_of_draft(now.settings, now.drafts, now.passing) if now.rounds < _MOST_ROUNDS else 0.0,
+        Step.DRAFT: value_of_draft(now.settings, now.drafts, now.passing) if _may_draft(now) else 0.0,
     }
     step = max(chances, key=lambda s: chances[s])
     if step is Step.OUTLINE and chances[step] > 0:
         return _grow_more(now)
     return (Action(step if chances[step] > 0 else Step.SELECT),)
+
+
+def _may_draft(now: Situation) -> bool:
+    return now.rounds < (_MOST_ROUNDS if now.settings.varies(Role.CODER) else 1)
 
 
 def _is_stuck(now: Situation) -> bool:
@@ -152,7 +159,7 @@ def _is_stuck(now: Situation) -> bool:
 
 def _is_splittable(now: Situation) -> bool:
     named = now.nodes[ROOT].spec.entry_point is not None
-    bare = not now.nodes[ROOT].children and now.plans < _MOST_PLANS
+    bare = not now.nodes[ROOT].children and now.plans < (_MOST_PLANS if now.settings.varies(Role.GENERALIST) else 1)
     return named and bare and now.settings.has(Part.DECOMPOSE)
 
 
@@ -163,7 +170,8 @@ def _value_of_plan(now: Situation) -> float:
 def _value_of_growth(now: Situation) -> float:
     """Of a tree that stands and fails; without examples nothing says that it does."""
     children = now.nodes[ROOT].children
-    if not children or not now.has_examples or now.best_passes or now.growths >= _MOST_GROWTHS:
+    most = _MOST_GROWTHS if now.settings.varies(Role.CODER) else 1
+    if not children or not now.has_examples or now.best_passes or now.growths >= most:
         return 0.0
     return value_of_growth(now.settings, len(_unsure(now)) / len(children), now.growths, now.answers_left)
 

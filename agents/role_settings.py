@@ -28,7 +28,9 @@ class RoleSettings(Contract):
     model: str | None = Field(default=None, min_length=1)
     """A name of the registry, the path of a GGUF file, or the URL of a server."""
     temperature: float | None = Field(default=None, ge=0.0, le=5.0)
-    """Of its samples; 0 takes the most likely tokens. The coder's greedy draft stays greedy."""
+    """Of its samples; 0 takes the most likely tokens, so that a prompt has one answer. The coder's greedy draft stays
+    greedy.
+    """
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     """See `Sampling.top_p`."""
     top_k: int | None = Field(default=None, ge=0)

@@ -59,6 +59,8 @@ class Coder:
         openings = {"signature": self._opening(self._spec), "fence": _FENCE}
         asked: list[Asked] = []
         for number, batch in enumerate(batches):
+            if batch.greedy and openings[batch.form] in [opening for opening, _ in asked]:
+                continue  # where no function is named, both kinds of answers begin alike
             generation = self._team.ask(
                 self._place,
                 f"coder-{number}" if number else "coder",
@@ -109,9 +111,10 @@ class Coder:
         )
         # most of the answer stands in the prompt already, so guesses from it are often right
         asked: list[Asked] = []
-        for name, count, greedy in (("coder", 1, True), ("coder-more", n - 1, False)):
+        more = n - 1 if self._team.settings.varies(Role.CODER) else 0
+        for name, count, greedy in (("coder", 1, True), ("coder-more", more, False)):
             if count:
-                more = self._team.ask(
+                generation = self._team.ask(
                     self._place,
                     name,
                     prompt,
@@ -121,7 +124,7 @@ class Coder:
                     stop=self._stops,
                     lookup=True,
                 )
-                asked.append((_FENCE, more))
+                asked.append((_FENCE, generation))
         return self.read(asked)
 
     def _sample(self, prompt: str, n: int) -> list[Written]:

@@ -86,7 +86,9 @@ class Settings(Contract):
     inputs: int = Field(default=64, ge=0, le=256)
     """Generated inputs on which candidates are compared, per node."""
     temperature: float = Field(default=0.8, ge=0.0, le=5.0)
-    """Of every sample but the greedy draft."""
+    """Of every sample but the greedy draft. 0 takes the most likely tokens: all answers to a prompt are equal then, so
+    one is asked for, whatever `drafts`, `leaf_samples` and `plans` say, and drafts have one round.
+    """
     top_p: float = Field(default=0.95, gt=0.0, le=1.0)
     """Of every sample but the greedy draft."""
     roles: dict[Role, RoleSettings] = Field(default_factory=dict)
@@ -118,3 +120,8 @@ class Settings(Contract):
             return Sampling()
         own = self.of(role).model_dump(include=set(Sampling.model_fields), exclude_none=True)
         return Sampling(**{"temperature": self.temperature, "top_p": self.top_p, **own})
+
+    def varies(self, role: Role) -> bool:
+        """Whether a role's answers to one prompt can differ: with the most likely tokens only, they are all equal."""
+        sampling = self.sampling(role)
+        return not sampling.greedy and sampling.top_k != 1

@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 from leafwise.agents import roles
 from leafwise.agents.candidates import examine_all, tell, wants_checks, winner
-from leafwise.agents.contracts import ROOT, Answer, AnswerStatus, Evidence
+from leafwise.agents.contracts import ROOT, Answer, AnswerStatus, EventKind, Evidence
 from leafwise.agents.drafting import Pace, draft_batches, next_pace
 from leafwise.agents.feedback import improve, rewrite
 from leafwise.agents.growing import compose, decided, leaf, outline, plan
 from leafwise.agents.memory_use import keep, remembered
 from leafwise.agents.place import Place
 from leafwise.agents.policy import Step
+from leafwise.agents.role_settings import Role
 from leafwise.agents.state import State, Update
 from leafwise.agents.statement import describe
 from leafwise.agents.team import Team
@@ -38,6 +39,8 @@ def draft(state: State, team: Team, place: Place) -> Update:
             candidates = [seen.get(candidate.source, candidate) for candidate in candidates]
     tell(team, place, written, candidates)
     candidates += remembered(team, place, spec, checks) if not rounds else []
+    if not rounds and settings.strategy in ("resample", "guided") and not settings.varies(Role.CODER):
+        team.emit(EventKind.NOTE, place, "with temperature 0 all answers to a prompt are equal: one round of drafts")
     cut = sum(answer.cut for answer in written)
     empty = sum(not answer.cut and not answer.code for answer in written)
     short = cut if pace.cap < settings.answer_tokens else 0  # with more room they might have been right

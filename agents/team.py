@@ -150,7 +150,7 @@ class Team:
             role: as whom: a role's name, and after a dash what tells its requests apart, for the trace and the seed.
             prompt: the user's turn.
             continuation: the beginning of the answer, put into the model's mouth.
-            n: samples; fewer where the budget ends.
+            n: samples; fewer where the budget ends, and one where all would be equal.
             max_tokens: per sample, unless the role's settings say (of a coder's, the smaller); by default the team's
                 `answer_tokens`. Less where the budget ends.
             greedy: most likely tokens instead of sampling.
@@ -169,7 +169,8 @@ class Team:
         limit = min(own, max_tokens) if own and max_tokens and who is Role.CODER else own or max_tokens
         most = limit or settings.answer_tokens
         with self._lock:
-            n = min(n, self.tokens_left // SHORTEST_ANSWER)
+            wanted = n if settings.varies(who) else 1
+            n = min(wanted, self.tokens_left // SHORTEST_ANSWER)
             if n == 0 or self.seconds_left == 0.0:
                 return None
             request = Request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leafwise.agents.drafting import Batch, Pace, draft_batches, next_pace
+from leafwise.agents.role_settings import Role, RoleSettings
 from leafwise.agents.settings import Settings, Strategy
 
 GUIDED = Settings(drafts=6, temperature=0.8, first_answer_tokens=96, answer_tokens=384)
@@ -50,6 +51,22 @@ def test_a_small_budget_has_fewer_answers_and_not_shorter_ones() -> None:
     assert draft_batches(GUIDED, 1, Pace(64), 150) == (Batch("signature", 2, 64, bare=True),)
     assert draft_batches(GUIDED, 1, Pace(64), 20) == (Batch("signature", 1, 64, bare=True),), "cut by the budget itself"
     assert draft_batches(GUIDED, 0, Pace(64), 40) == (Batch("signature", 1, 40, greedy=True),)
+
+
+def test_with_temperature_0_there_is_one_answer_of_each_kind() -> None:
+    both = (Batch("signature", 1, 384, greedy=True), Batch("fence", 1, 384, greedy=True))
+    for strategy in ("resample", "guided"):
+        for greedy_draft in (True, False):
+            cold = of(strategy, temperature=0.0, greedy_draft=greedy_draft)
+            assert draft_batches(cold, 0, PACE, 12_000) == both
+            assert draft_batches(cold, 0, PACE, 700) == both[:1], "two would outrun the budget"
+    assert draft_batches(of("guided", temperature=0.0, drafts=1), 0, PACE, 12_000) == both[:1]
+    assert draft_batches(of("guided", roles={Role.CODER: RoleSettings(top_k=1)}), 0, PACE, 12_000) == both
+
+
+def test_a_coder_with_a_temperature_of_its_own_draws_as_ever() -> None:
+    warm = of("guided", temperature=0.0, roles={Role.CODER: RoleSettings(temperature=0.5)})
+    assert draft_batches(warm, 0, PACE, 12_000) == draft_batches(GUIDED, 0, PACE, 12_000)
 
 
 def test_the_limit_doubles_only_where_it_cut_most_answers() -> None:

@@ -101,6 +101,27 @@ def test_direct_can_be_sampled() -> None:
     assert [(r.n, r.sampling.temperature) for r in requests] == [(1, 0.8)]
 
 
+STACK = "Write a class Stack with push and pop. s = Stack(); s.push(1); s.pop() == 1"
+ASKED = {"draft", "generalist", "leaf", "tester", "compose", "critic", "repair"}
+
+
+@pytest.mark.parametrize(
+    ("task", "strategy", "roles"),
+    [(TASK, "guided", ASKED), (TASK, "resample", {"draft"}), (STACK, "guided", {"draft", "critic", "repair"})],
+)
+def test_with_temperature_0_nothing_is_asked_twice(task: str, strategy: str, roles: set[str]) -> None:
+    replies: dict[str, Any] = {"draft": BAD, "tester": "?", "generalist": PLAN, "leaf": leaf_reply, "critic": "No."}
+    replies |= {"compose": "\n    return sum_of(map(square_of, xs))\n", "repair": f"def total(xs):{BAD}"}
+    engine, settings = scripted_team(replies), Settings.model_validate({"strategy": strategy, "temperature": 0.0})
+    started = start(task, model=engine, sandbox=judge_by(lambda s: False), settings=settings)
+    assert any("temperature 0" in event.text for event in started if event.kind is EventKind.NOTE)
+    assert started.result().ended_by == "done"
+    asked = [(r.messages[0].content, r.continuation) for r in engine.requests]
+    assert len(asked) == len(set(asked))
+    assert {r.n for r in engine.requests} == {1}
+    assert {role_of(r) for r in engine.requests} == roles
+
+
 def test_resample_draws_until_its_tokens_are_spent() -> None:
     settings: dict[str, Any] = {"strategy": "resample", "max_tokens": 120, "answer_tokens": 30}
     answer, events, requests = run({"draft": BAD}, judge_by(lambda s: False), **settings)
