@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from leafwise.agents.contracts import Node, NodeState, Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
-from leafwise.agents.given import TYPE_HOMES
+from leafwise.agents.given import TYPE_HOMES, names_of
 from leafwise.agents.reading import spec_of_stub
 from leafwise.runtime.syntax import parse
 
@@ -16,7 +16,7 @@ _TYPES = frozenset((*dir(builtins), *TYPE_HOMES))
 """Names that a stub's annotations may have: what the standard library offers for signatures."""
 
 
-def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: int) -> Plan:
+def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: int, given: str = "") -> Plan:
     """Read the stubs in a generalist's answer.
 
     Args:
@@ -24,6 +24,7 @@ def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: in
         parent: the function being split; its own stub is not a child.
         taken: names that other nodes of the tree have: a child of that name would shadow them.
         breadth: most children.
+        given: code that every helper gets (see `Spec.given`): annotations may name its classes and what it imports.
 
     Returns:
         The plan; without stubs if the answer is of no use, with the problem in words.
@@ -31,18 +32,18 @@ def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: in
     code = extract_code(answer).code or longest_parsable_prefix(answer)
     if not code:
         return Plan(problem="the answer holds no code that parses")
-    return read_stubs(code, parent, taken, breadth)
+    return read_stubs(code, parent, taken, breadth, given)
 
 
-def read_stubs(code: str, parent: str | None, taken: Iterable[str], breadth: int) -> Plan:
+def read_stubs(code: str, parent: str | None, taken: Iterable[str], breadth: int, given: str = "") -> Plan:
     """Read the stubs in code that parses; for the rest see `read_plan`."""
-    names = {parent, *taken}
+    names, types = {parent, *taken}, _TYPES | _types_of(given)
     stubs: list[Spec] = []
     dropped: list[str] = []
     for node in parse(code).body:
         if not isinstance(node, ast.FunctionDef):
             continue
-        if reason := _unusable(node, names):
+        if reason := _unusable(node, names, types):
             dropped.append(f"{node.name}: {reason}")
         elif len(stubs) < breadth:
             names.add(node.name)
@@ -53,24 +54,27 @@ def read_stubs(code: str, parent: str | None, taken: Iterable[str], breadth: int
     return Plan(stubs=tuple(stubs), problem=problem)
 
 
-def _unusable(function: ast.FunctionDef, names: set[str | None]) -> str:
+def _types_of(given: str) -> set[str]:
+    kinds = ast.ClassDef | ast.Import | ast.ImportFrom
+    return {name for node in parse(given).body if isinstance(node, kinds) for name in names_of(node)}
+
+
+def _unusable(function: ast.FunctionDef, names: Collection[str | None], types: Collection[str]) -> str:
     if function.name in names:
         return "the name is taken"
     arguments = function.args
     if not (arguments.args or arguments.posonlyargs or arguments.kwonlyargs or arguments.vararg):
         return "takes no argument, so it cannot be a pure function of the input"
-    if unknown := _unknown_types(function):
+    if unknown := _names_in_annotations(function).difference(types):
         return f"its types are unknown: {', '.join(sorted(unknown))}"
     return ""
 
 
-def _unknown_types(function: ast.FunctionDef) -> set[str]:
-    """Names in annotations that are neither builtins nor of `typing` or `collections.abc`."""
+def _names_in_annotations(function: ast.FunctionDef) -> set[str]:
     arguments = function.args
     everything = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     annotations = [a.annotation for a in everything if a is not None] + [function.returns]
-    names = {n.id for a in annotations if a is not None for n in ast.walk(a) if isinstance(n, ast.Name)}
-    return {name for name in names if name not in _TYPES}
+    return {n.id for a in annotations if a is not None for n in ast.walk(a) if isinstance(n, ast.Name)}
 
 
 def implied_stubs(source: str, taken: Iterable[str], breadth: int) -> tuple[Spec, ...]:

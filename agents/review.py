@@ -60,7 +60,7 @@ def read_plan_text(text: str, plan: ProposedPlan) -> tuple[Spec, ...]:
             raise ReviewError(f"line {statement.lineno}: {line!r} is no function", "a plan has functions only")
     if not body:
         return ()
-    found = read_stubs(text, None, taken_names(plan.nodes.values()), _MOST)
+    found = read_stubs(text, None, taken_names(plan.nodes.values()), _MOST, plan.node.spec.given)
     if found.problem:
         raise ReviewError(found.problem, "give each helper a name of its own and an argument")
     same = {(stub.entry_point, stub.signature, stub.statement): stub for stub in plan.stubs}

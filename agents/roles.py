@@ -187,7 +187,8 @@ def plan(team: Team, place: Place, spec: Spec, taken: Sequence[str]) -> Plan:
     completion = team.receive(place, "generalist", generation)
     if completion is None:
         return Plan(problem="no budget left for a plan")
-    plans = [read_plan(opening + sample.text, spec.entry_point, taken, breadth) for sample in completion.samples]
+    answers = [opening + sample.text for sample in completion.samples]
+    plans = [read_plan(answer, spec.entry_point, taken, breadth, spec.given) for answer in answers]
     return max(plans, key=lambda p: len(p.stubs))
 
 

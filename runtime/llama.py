@@ -120,6 +120,11 @@ class LlamaModel:
         found: bytes | None = llama_cpp.llama_model_chat_template(self.model, None)
         return found.decode("utf-8", "replace") if found else None
 
+    @property
+    def trained_context(self) -> int:
+        """Tokens of context that the model was trained for."""
+        return int(llama_cpp.llama_model_n_ctx_train(self.model))
+
     def token_text(self, which: str) -> str:
         """Text of the `bos` or `eos` token; empty if the model has none."""
         token = getattr(llama_cpp, f"llama_vocab_{which}")(self.vocab)

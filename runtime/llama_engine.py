@@ -51,6 +51,7 @@ class LlamaEngine:
         bos, eos = model.token_text("bos"), model.token_text("eos")
         self._bos = bos
         self._template = ChatTemplate(source, bos, eos) if source else None
+        self._trained = model.trained_context
         self.info = info
         """See `Engine.info`."""
         self._file = file
@@ -70,11 +71,12 @@ class LlamaEngine:
         with self._lock:  # the model may not be freed between the look and the use
             self._refuse_if_closed()
             prompt = self._prompt_tokens(request)
-            if len(prompt) + request.max_tokens > self.info.context:
+            needed = len(prompt) + request.max_tokens
+            if needed > self.info.context:
                 raise ContextOverflowError(
                     f"the prompt has {len(prompt)} tokens and the answer may have {request.max_tokens}; "
                     f"together they exceed the context of {self.info.context}",
-                    "shorten the prompt or the task, or ask for a longer context (--window)",
+                    overflow_hint(needed, self.info.context, self._trained),
                 )
             generation = Generation(request)
             trace_generation(generation, self.info)
@@ -236,3 +238,17 @@ class LlamaEngine:
             self._scheduler.add(item)
         elif item is not None:
             item()
+
+
+def overflow_hint(needed: int, opened: int, trained: int) -> str:
+    """What can be done about a prompt that does not fit.
+
+    Args:
+        needed: tokens of the prompt and the answer's limit together.
+        opened: tokens of context that the engine was opened with.
+        trained: tokens of context that the model was trained for.
+    """
+    lengths = f"the model was trained for {trained} tokens and opened with {opened}"
+    if needed <= trained:
+        return f"{lengths}: give --window {needed} or more (EngineOptions.context), or shorten the prompt or the task"
+    return f"{lengths}, so no --window is long enough: shorten the prompt or the task, or take a model with more"

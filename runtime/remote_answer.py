@@ -10,7 +10,7 @@ from typing import Any
 from leafwise.runtime.contracts import FinishReason, Piece, Sample
 from leafwise.runtime.engine import Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineError
-from leafwise.runtime.remote_errors import RefusedError, Secrets, words_of
+from leafwise.runtime.remote_errors import LONGER, RefusedError, Secrets, words_of
 from leafwise.runtime.remote_sse import Event
 from leafwise.runtime.text import TextAssembler
 
@@ -147,7 +147,7 @@ class Draft:
             raise ContextOverflowError(
                 f"the server ended the answer after {self._reported} of {self._request.max_tokens} tokens: "
                 "its context is full",
-                "shorten the prompt, lower the token limit, or start the server with a larger context",
+                LONGER,
             )
 
     def _take_costs(self, chunk: dict[str, Any]) -> None:

@@ -16,6 +16,11 @@ _OVERFLOW = re.compile(
 _GRAMMAR = re.compile(r"grammar|json[ _]?schema|response_format|guided|structured|xgrammar", re.I)
 _TEMPLATE = re.compile(r"chat[ _]template", re.I)
 _LONGEST = 300
+LONGER = (
+    "shorten the prompt, lower the token limit, or start the server with a longer context (llama-server: --ctx-size, "
+    "vLLM: --max-model-len)"
+)
+"""What can be done about a context that is too short."""
 BUSY = (429, 503)
 """The statuses that say: not now. Only these are tried again."""
 
@@ -106,9 +111,7 @@ def _by_content(status: int, said: str, url: str, *, schema: bool) -> EngineErro
     if status not in (400, 413, 422, 500):
         return None
     if status == 413 or _OVERFLOW.search(said):
-        return ContextOverflowError(
-            f"the request does not fit the context of {url}: {said}", "shorten the prompt or lower the token limit"
-        )
+        return ContextOverflowError(f"the request does not fit the context of {url}: {said}", LONGER)
     if status != 500 and _TEMPLATE.search(said):
         return ChatTemplateError(f"{url} can't render these messages: {said}", "serve an Instruct model")
     if schema and _GRAMMAR.search(said):

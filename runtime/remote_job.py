@@ -15,7 +15,7 @@ from leafwise.runtime.engine import Generation
 from leafwise.runtime.errors import ContextOverflowError, EngineError
 from leafwise.runtime.remote_answer import Draft
 from leafwise.runtime.remote_dialect import Plan
-from leafwise.runtime.remote_errors import RefusedError
+from leafwise.runtime.remote_errors import LONGER, RefusedError
 from leafwise.runtime.remote_server import Connection
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Job:
                 raise ContextOverflowError(
                     f"the prompt has {tokens} tokens and may grow by {request.max_tokens}; "
                     f"the context holds {connection.known_context}",
-                    "shorten the prompt or lower the token limit",
+                    LONGER,
                 )
         return plan
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from leafwise.agents.errors import RunError
 from leafwise.agents.given import with_given
 from leafwise.agents.solve import read_inputs
 from leafwise.agents.tidy import without_definitions
+from leafwise.runtime.contracts import Request
 from leafwise.runtime.errors import UsageError
 
 UTILS = '''"""Helpers."""
@@ -272,6 +274,23 @@ def test_an_answer_imports_from_the_context_and_says_so(utils: Path) -> None:
     notes = [event.text for event in events if event.kind is EventKind.NOTE]
     assert notes[0].startswith("context: parse_line, Basket, Basket.total (")
     assert notes[0].endswith("left out: slugify")
+
+
+@pytest.mark.sandbox
+def test_a_plan_s_helpers_may_take_and_give_classes_of_the_context(utils: Path) -> None:
+    replies: dict[str, str | Callable[[Request, int], str]] = {
+        "draft": "\n    return 0\n",
+        "generalist": " filled(basket: Basket) -> Basket:\n    '''Put one apple into the basket.'''\n    ...\n",
+        "compose": "\n    return [filled(Basket(name)).total for name in names]\n",
+        "leaf": "\n    basket['apples'] = 1\n    return basket\n",
+        "tester": "?",
+    }
+    task = 'Write a function totals(names) that makes a Basket for each and gives their totals. totals(["a"]) == [1]'
+    settings = Settings(drafts=2, most_drafts=2)
+    answer = start(task, model=scripted_team(replies), context=[utils], settings=settings).result()
+    assert [node.spec.signature for node in answer.nodes][1:] == ["def filled(basket: Basket) -> Basket:"]
+    assert (answer.status, answer.origin) == (AnswerStatus.PASSED, "compose")
+    assert answer.code.startswith("from utils import Basket\n")
 
 
 @pytest.mark.sandbox

@@ -66,6 +66,17 @@ def test_what_is_dropped_is_said(answer: str, names: list[str], problem: str) ->
     assert ([stub.entry_point for stub in plan.stubs], plan.problem) == (names, problem)
 
 
+def test_types_of_given_code_are_known() -> None:
+    given = "from shop import Basket\nimport shop.tax\nclass Point: ...\ndef helper(x): ..."
+    stubs = (
+        "def a(b: Basket): ...\ndef c(p: list[Point]) -> shop.tax.Rate: ...\ndef d(x: Wish): ...\ndef e(x: helper): ..."
+    )
+    plan = read_plan(stubs, "main", [], 4, given)
+    assert [stub.entry_point for stub in plan.stubs] == ["a", "c"]
+    assert plan.problem == "d: its types are unknown: Wish; e: its types are unknown: helper"
+    assert [stub.entry_point for stub in read_plan(stubs, "main", [], 4).stubs] == []
+
+
 # --- helpers that are taken for granted ------------------------------------------------------------------------------
 
 

@@ -275,6 +275,13 @@ def test_an_edited_plan_that_cannot_be_read_says_why(text: str, words: str) -> N
     assert caught.value.hint
 
 
+def test_an_edited_plan_may_name_types_of_the_given_code() -> None:
+    spec = Spec(statement="x", entry_point="main", given="from shop import Basket")
+    plan = ProposedPlan(node=Node(id="root", spec=spec, depth=0), stubs=(), nodes={})
+    (stub,) = read_plan_text("def f(basket: Basket): ...", plan)
+    assert stub.signature == "def f(basket: Basket):"
+
+
 def test_helpers_inherit_what_the_function_may_import() -> None:
     root = Node(id="root.2", spec=Spec(statement="x", entry_point="f", allow_imports=("numpy",)), depth=1)
     nodes = split(ProposedPlan(node=root, stubs=(), nodes={"root.2": root}), [CUBE])

@@ -15,6 +15,7 @@ from leafwise.runtime.contracts import FinishReason, Message, Request, Sampling
 from leafwise.runtime.engine_options import EngineOptions, KVLayout
 from leafwise.runtime.errors import (
     ChatTemplateError,
+    ContextOverflowError,
     EngineClosedError,
     EngineError,
     GrammarError,
@@ -68,6 +69,12 @@ def test_samples_of_one_prompt_cost_one_prefill_and_a_repeated_prompt_none(engin
 def test_a_cached_prompt_gives_the_same_greedy_answer(engine: LlamaEngine) -> None:
     request = Request(prompt="The three primary colours are", max_tokens=24)
     assert engine.submit(request).result().samples[0].text == engine.submit(request).result().samples[0].text
+
+
+def test_a_prompt_that_does_not_fit_is_told_what_would(engine: LlamaEngine) -> None:
+    with pytest.raises(ContextOverflowError) as caught:
+        engine.submit(Request(prompt="word", max_tokens=2000))
+    assert "trained for 8192 tokens and opened with 1024: give --window 2001" in caught.value.hint
 
 
 def test_more_samples_than_sequences_run_in_waves(engine: LlamaEngine) -> None:
