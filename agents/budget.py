@@ -24,16 +24,15 @@ def with_budget(run: StoredRun, max_tokens: int | None = None, time_limit: float
 
     Raises:
         RunError: the budget is spent already, the answer settled the task, or the team would do nothing more.
+        ValidationError: a number is none that a budget can be.
     """
     given = {"max_tokens": max_tokens, "time_limit": time_limit}
     settings = run.record.settings.model_copy(update={name: v for name, v in given.items() if v is not None})
     state = stored_state(run.checkpoints)
-    if state is None:
-        return settings
-    _refuse_spent(run.id, settings, state["spent"], given)
-    if state["answer"] is not None:
+    _refuse_spent(run.id, settings, state["spent"] if state else Spent(), given)
+    if state is not None and state["answer"] is not None:
         _refuse_useless(run.id, settings, state)
-    return settings
+    return Settings.model_validate(settings.model_dump())
 
 
 def next_budget(run: StoredRun) -> dict[str, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from rich.console import Console
 from team_script import TASK, judge_by, scripted_team
 
@@ -218,6 +219,16 @@ def test_a_run_that_nobody_began_takes_any_budget() -> None:
     answer, _ = go_on(stored.id, {"draft": BAD}, max_tokens=60)
     assert answer.ended_by == "tokens"
     assert answer.spent.completion_tokens <= 60
+
+
+@pytest.mark.parametrize("budget", [{"max_tokens": 3}, {"time_limit": 0.0}, {"time_limit": float("nan")}])
+def test_what_is_no_budget_is_refused_and_not_stored(budget: dict[str, Any]) -> None:
+    stored = create_run(read_inputs(TASK), Settings(), "m")
+    with pytest.raises(RunError, match="is spent"):
+        resume(stored.id, **budget)
+    with pytest.raises(ValidationError):
+        resume(stored.id, max_tokens=99.5)  # type: ignore[arg-type]
+    assert load_run(stored.id).record == stored.record
 
 
 # --- on the command line ---------------------------------------------------------------------------------------------
