@@ -108,8 +108,7 @@ def show(
     _print_answer(answer, as_json=as_json)
     if out is not None and answer.code:
         write_out(out, answer.code)
-    if answer.ended_by != "done" and answer.status is not AnswerStatus.PASSED and run.id:
-        _tell_of_more(run.id, again)
+    tell_of_more(answer, again)
     return PASSED if answer.status is AnswerStatus.PASSED else NOT_PASSED
 
 
@@ -118,18 +117,26 @@ def _command(run: str, options: Mapping[str, str]) -> str:
     return shlex.join(["leafwise", "solve", "--resume", run, *words])
 
 
-def _tell_of_more(run: str, again: Mapping[str, str]) -> None:
-    """How to go on with a run that a budget ended; nothing where more of it would change nothing."""
+def tell_of_more(answer: Answer, again: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Say how to go on with a stored run that a budget ended; nothing where more of it would change nothing.
+
+    Args:
+        answer: the run's; one that passed needs no more.
+        again: the options with which the run is to go on; a flag has no value.
+    """
     from leafwise.agents.budget import next_budget
+    from leafwise.agents.contracts import AnswerStatus
     from leafwise.agents.errors import RunError
     from leafwise.agents.runs import load_run
 
+    if not answer.run or answer.ended_by == "done" or answer.status is AnswerStatus.PASSED:
+        return
     wanted: Mapping[str, int] = {}
     with contextlib.suppress(RunError):  # removed meanwhile: the answer is there all the same
-        wanted = next_budget(load_run(run))
+        wanted = next_budget(load_run(answer.run))
     if wanted:
         more = {**again, **{option: str(value) for option, value in wanted.items()}}
-        print(f"to go on with more: {_command(run, more)}", file=sys.stderr)
+        print(f"to go on with more: {_command(answer.run, more)}", file=sys.stderr)
 
 
 def _follow(run: Run, view: View, review: TerminalReview | None) -> None:

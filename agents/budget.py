@@ -27,12 +27,13 @@ def with_budget(run: StoredRun, max_tokens: int | None = None, time_limit: float
         ValidationError: a number is none that a budget can be.
     """
     given = {"max_tokens": max_tokens, "time_limit": time_limit}
-    settings = run.record.settings.model_copy(update={name: v for name, v in given.items() if v is not None})
+    changes = {name: value for name, value in given.items() if value is not None}
+    settings = run.record.settings.model_copy(update=changes)
     state = stored_state(run.checkpoints)
     _refuse_spent(run.id, settings, state["spent"] if state else Spent(), given)
     if state is not None and state["answer"] is not None:
         _refuse_useless(run.id, settings, state)
-    return Settings.model_validate(settings.model_dump())
+    return Settings.model_validate(run.record.settings.model_dump() | changes)
 
 
 def next_budget(run: StoredRun) -> dict[str, int]:

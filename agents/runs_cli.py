@@ -54,6 +54,7 @@ def show(run: Annotated[str, typer.Argument(metavar="ID", help="The run's id, a 
     """Print a run's answer on standard output; its task and how it went on standard error."""
     from rich.console import Console
 
+    from leafwise.agents.answer_cli import tell_of_more
     from leafwise.agents.runs import load_run
     from leafwise.agents.strategies import strategy_name
     from leafwise.agents.view import PlainView
@@ -73,6 +74,7 @@ def show(run: Annotated[str, typer.Argument(metavar="ID", help="The run's id, a 
     else:
         print(answer.statement, file=sys.stderr)
         print(answer.code, end="")
+        tell_of_more(answer)
     return 0
 
 

@@ -23,6 +23,7 @@ from leafwise.agents import (
     Settings,
     read_inputs,
     resume,
+    runs_cli,
     solve_cli,
     start,
 )
@@ -245,6 +246,8 @@ def test_a_failing_answer_that_a_budget_ended_names_the_command(capsys: pytest.C
     said = shown(run, capsys, {"--window": "512", "--max-tokens": "120", "--quiet": ""})
     command = f"leafwise solve --resume {run.id} --window 512 --max-tokens 240 --quiet\n"
     assert f"to go on with more: {command}" in said
+    assert runs_cli.main(["show", run.id]) == 0
+    assert f"to go on with more: leafwise solve --resume {run.id} --max-tokens 240\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("draft", "strategy"), [(GOOD, "resample"), (BAD, "direct")])
