@@ -37,13 +37,13 @@ def read_plan(answer: str, parent: str | None, taken: Iterable[str], breadth: in
 
 def read_stubs(code: str, parent: str | None, taken: Iterable[str], breadth: int, given: str = "") -> Plan:
     """Read the stubs in code that parses; for the rest see `read_plan`."""
-    names, types = {parent, *taken}, _TYPES | _types_of(given)
+    names, tops = {parent, *taken}, parse(given).body
     stubs: list[Spec] = []
     dropped: list[str] = []
     for node in parse(code).body:
         if not isinstance(node, ast.FunctionDef):
             continue
-        if reason := _unusable(node, names, types):
+        if reason := _unusable(node, names, tops):
             dropped.append(f"{node.name}: {reason}")
         elif len(stubs) < breadth:
             names.add(node.name)
@@ -54,27 +54,29 @@ def read_stubs(code: str, parent: str | None, taken: Iterable[str], breadth: int
     return Plan(stubs=tuple(stubs), problem=problem)
 
 
-def _types_of(given: str) -> set[str]:
-    kinds = ast.ClassDef | ast.Import | ast.ImportFrom
-    return {name for node in parse(given).body if isinstance(node, kinds) for name in names_of(node)}
-
-
-def _unusable(function: ast.FunctionDef, names: Collection[str | None], types: Collection[str]) -> str:
+def _unusable(function: ast.FunctionDef, names: Collection[str | None], given: Sequence[ast.stmt]) -> str:
     if function.name in names:
         return "the name is taken"
     arguments = function.args
     if not (arguments.args or arguments.posonlyargs or arguments.kwonlyargs or arguments.vararg):
         return "takes no argument, so it cannot be a pure function of the input"
-    if unknown := _names_in_annotations(function).difference(types):
+    if unknown := _unknown_types(function, given):
         return f"its types are unknown: {', '.join(sorted(unknown))}"
     return ""
 
 
-def _names_in_annotations(function: ast.FunctionDef) -> set[str]:
+def _unknown_types(function: ast.FunctionDef, given: Sequence[ast.stmt]) -> set[str]:
+    """Names in annotations that neither the standard library's types nor the given code have; a module is no type."""
     arguments = function.args
     everything = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     annotations = [a.annotation for a in everything if a is not None] + [function.returns]
-    return {n.id for a in annotations if a is not None for n in ast.walk(a) if isinstance(n, ast.Name)}
+    nodes = [node for a in annotations if a is not None for node in ast.walk(a)]
+    owners = [node.value for node in nodes if isinstance(node, ast.Attribute)]
+    types = {name for node in given if isinstance(node, ast.ClassDef | ast.ImportFrom) for name in names_of(node)}
+    modules = {name for node in given if isinstance(node, ast.Import) for name in names_of(node)}
+    known = _TYPES | types
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    return {node.id for node in names if node.id not in known and not (node in owners and node.id in modules)}
 
 
 def implied_stubs(source: str, taken: Iterable[str], breadth: int) -> tuple[Spec, ...]:

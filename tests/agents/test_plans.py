@@ -68,6 +68,7 @@ def test_what_is_dropped_is_said(answer: str, names: list[str], problem: str) ->
 
 def test_types_of_given_code_are_known() -> None:
     given = "from shop import Basket\nimport shop.tax\nclass Point: ...\ndef helper(x): ..."
+    assert read_plan("def a(x: shop): ...", "main", [], 4, given).problem == "a: its types are unknown: shop"
     stubs = (
         "def a(b: Basket): ...\ndef c(p: list[Point]) -> shop.tax.Rate: ...\ndef d(x: Wish): ...\ndef e(x: helper): ..."
     )
