@@ -13,6 +13,7 @@ from leafwise.runtime.syntax import parse
 
 _MOST = 16
 """Helpers of one function that somebody may ask for: the team's own limit is for models."""
+_USABLE = "give each helper a name of its own, an argument, and types that Python or the task's code and context have"
 _HOW = """\
 # The helper functions of {name}, which are written first. Signatures and docstrings count; bodies are ignored.
 # Change them, delete some, add others. A docstring says exactly what is returned; its examples are checked.
@@ -62,7 +63,7 @@ def read_plan_text(text: str, plan: ProposedPlan) -> tuple[Spec, ...]:
         return ()
     found = read_stubs(text, None, taken_names(plan.nodes.values()), _MOST, plan.node.spec.given)
     if found.problem:
-        raise ReviewError(found.problem, "give each helper a name of its own and an argument")
+        raise ReviewError(found.problem, _USABLE)
     same = {(stub.entry_point, stub.signature, stub.statement): stub for stub in plan.stubs}
     return tuple(same.get((s.entry_point, s.signature, s.statement), s) for s in found.stubs)
 

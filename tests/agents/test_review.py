@@ -266,6 +266,7 @@ def test_an_edited_docstring_brings_its_examples() -> None:
         ("def total(xs): ...", "total: the name is taken"),
         ("def f(): ...", "f: takes no argument"),
         ("def f(x): ...\ndef f(y): ...", "f: the name is taken"),
+        ("def f(x: Wish): ...", "f: its types are unknown: Wish"),
         ("x\0", "no"),
     ],
 )
@@ -273,6 +274,7 @@ def test_an_edited_plan_that_cannot_be_read_says_why(text: str, words: str) -> N
     with pytest.raises(ReviewError, match=words) as caught:
         read_plan_text(text, proposed())
     assert caught.value.hint
+    assert "types" not in words or "types" in caught.value.hint
 
 
 def test_an_edited_plan_may_name_types_of_the_given_code() -> None:
