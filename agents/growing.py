@@ -80,12 +80,10 @@ def leaf(state: State, team: Team, place: Place) -> Update:
     """
     node = state["nodes"][place.node]
     spec, before = node.spec.model_copy(update={"examples": ()}), state["below"].get(node.id, [])
-    tester = None if before else roles.ask_tester(team, place, node.spec)
+    known: tuple[Check, ...] = state["checks"].get(node.id, ())
+    tester = None if before or known else roles.ask_tester(team, place, node.spec)
     written = roles.Coder(team, place, node.spec).leaf(team.settings.samples_per_node, _purpose(state["task"]))
-    checks = state["checks"].get(node.id) or (
-        *node.spec.examples,
-        *roles.receive_checks(team, place, node.spec, tester),
-    )
+    checks = known or (*node.spec.examples, *roles.receive_checks(team, place, node.spec, tester))
     candidates = examine_all(team, place, spec, "leaf", written, checks)
     tell(team, place, written, candidates)
     candidates += regenerate(team, place, spec, candidates, checks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -370,6 +371,19 @@ def test_an_outline_that_repeats_the_stubs_calls_them_all_the_same() -> None:
     assert answer.status is AnswerStatus.PASSED
     assert "x * x" in answer.code
     assert answer.code.count("def square_of") == 1
+
+
+def test_a_leaf_that_is_written_again_after_nothing_keeps_its_checks() -> None:
+    numbers = itertools.count()
+    replies: dict[str, Any] = {"draft": BAD, "tester": "2) == 4", "critic": "No.", "repair": "?"}
+    replies["generalist"] = ' square_of(x):\n    """Return x squared."""\n    ...\n'
+    replies["leaf"] = lambda *_: "((" if next(numbers) < 3 else LEAVES["square_of"]
+    replies["compose"] = "\n    return sum([square_of(x) for x in xs])\n"
+    answer, events, requests = run(replies, judge_by(lambda s: "x * x" in s))
+    assert "leaf:root.1#2" in steps_of(events)
+    assert answer.status is AnswerStatus.PASSED
+    assert answer.spent.calls == len(requests), "an answer that nobody waits for is in no budget"
+    assert [role_of(r) for r in requests].count("tester") == 1
 
 
 def test_a_plan_that_nothing_uses_costs_no_leaf_and_its_parents_compete() -> None:
