@@ -93,4 +93,6 @@ def regenerate(
             found += improve(team, place, spec, before, checks)
             break
         found += written
+        if winner([*candidates, *found], team.settings) is before:
+            break  # the same prompt once more would give the same answer
     return found

@@ -233,10 +233,10 @@ def _children_done(node: Node, now: Situation) -> bool:
 
 
 def _mend(now: Situation) -> tuple[Action, ...]:
-    """`paper` at the root: feedback into regeneration while it fails and rounds are left, then the end.
+    """`paper` at the root: feedback into regeneration while it fails, that helps, and rounds are left; then the end.
 
     A root that passes from the start is looked at once by the critic, for its efficiency.
     """
-    fails = now.has_examples and not now.best_passes
+    fails = now.has_examples and not now.best_passes and (not now.repairs or now.improved)
     wanted = fails or (now.best_passes and not now.repairs and now.settings.has(Part.CRITIC))
     return (Action(Step.REPAIR if wanted and now.repairs < now.settings.repair_rounds else Step.SELECT),)

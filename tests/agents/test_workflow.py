@@ -309,6 +309,15 @@ def test_paper_splits_whatever_passes_and_gives_feedback_at_the_leaves() -> None
     assert answer.status is AnswerStatus.PASSED
 
 
+def test_paper_asks_no_greedy_question_twice() -> None:
+    replies: dict[str, Any] = {"draft": BAD, "tester": "2) == 4", "critic": "No.", "repair": f"def total(xs):{BAD}"}
+    replies |= {"generalist": PLAN, "leaf": leaf_reply, "compose": "\n    return sum_of(map(square_of, xs))\n"}
+    _, _, requests = run(replies, judge_by(lambda s: False), strategy="paper", max_depth=1)
+    asked = [(r.messages[0].content, r.continuation) for r in requests if r.sampling.greedy]
+    assert [prompt for prompt, _ in asked if "This code is wrong" in prompt]
+    assert len(asked) == len(set(asked))
+
+
 @pytest.mark.parametrize(
     ("part", "silent"), [(Part.TESTER, "tester"), (Part.CRITIC, "critic"), (Part.DECOMPOSE, "generalist")]
 )
