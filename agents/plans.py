@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from leafwise.agents.contracts import Node, NodeState, Plan, Spec
 from leafwise.agents.extract import extract_code, longest_parsable_prefix
-from leafwise.agents.given import TYPE_HOMES, names_of
+from leafwise.agents.given import TYPE_HOMES, names_of, uses_of
 from leafwise.agents.reading import spec_of_stub
+from leafwise.agents.standard_names import with_standard_imports
 from leafwise.runtime.syntax import parse
 
 _TYPES = frozenset((*dir(builtins), *TYPE_HOMES))
@@ -62,7 +63,18 @@ def _unusable(function: ast.FunctionDef, names: Collection[str | None], given: S
         return "takes no argument, so it cannot be a pure function of the input"
     if unknown := _unknown_types(function, given):
         return f"its types are unknown: {', '.join(sorted(unknown))}"
+    if unknown := _unknown_defaults(function, given):
+        return f"its defaults are unknown: {', '.join(sorted(unknown))}"
     return ""
+
+
+def _unknown_defaults(function: ast.FunctionDef, given: Sequence[ast.stmt]) -> set[str]:
+    """Names in defaults that nobody defines and nobody imports for an answer: no version of the function would load."""
+    values = [value for value in (*function.args.defaults, *function.args.kw_defaults) if value is not None]
+    tree = ast.Module(body=[ast.Expr(value=value) for value in values], type_ignores=[])
+    imported = parse(with_standard_imports(ast.unparse(tree))).body if values else []
+    known = {name for node in (*given, *imported) for name in names_of(node)}
+    return uses_of(tree) - known - set(dir(builtins))
 
 
 def _unknown_types(function: ast.FunctionDef, given: Sequence[ast.stmt]) -> set[str]:

@@ -56,6 +56,8 @@ def count_digits(n: int) -> int:
         ("def f(*xs): ...\ndef g(*, x): ...\ndef h(x, /): ...", ["f", "g", "h"], ""),
         ("def f(**xs): ...", [], "f: takes no argument, so it cannot be a pure function of the input"),
         ("def a(x): ...\ndef b(x): ...\ndef c(x): ...\ndef d(x): ...", ["a", "b", "c"], "d: more than 3 helpers"),
+        ("def f(x, n=SIZE, *, k=other(2)): ...", [], "f: its defaults are unknown: SIZE, other"),
+        ("def f(x, n=-1, m=math.inf, *, key=len, far=inf, fill=lambda i: i): ...", ["f"], ""),
         ("def f(x): ...\ndef g(x", ["f"], ""),  # cut by the token limit
         ("def f(x):\n    '''Doc'''\n\ndef g(x):\n    '''Do", ["f"], ""),
         ("1. helpers:\n\ndef f(x): ...\n\nThat is all.", ["f"], ""),
@@ -64,6 +66,10 @@ def count_digits(n: int) -> int:
 def test_what_is_dropped_is_said(answer: str, names: list[str], problem: str) -> None:
     plan = read_plan(answer, "main", ["other"], 3)
     assert ([stub.entry_point for stub in plan.stubs], plan.problem) == (names, problem)
+
+
+def test_defaults_may_name_what_the_given_code_has() -> None:
+    assert [stub.entry_point for stub in read_plan("def f(x, n=SIZE): ...", "main", [], 4, "SIZE = 3").stubs] == ["f"]
 
 
 def test_types_of_given_code_are_known() -> None:
