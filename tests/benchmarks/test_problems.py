@@ -282,6 +282,55 @@ def test_mbpps_odd_references_pass(tmp_path: Path) -> None:
     assert [judgement.passed("base") for judgement in found] == [True, True], found
 
 
+ODD_ASSERTS = {
+    "f_set": ["assert set(NAME([1, 2, 2])) == set([1, 2])", "assert sorted(NAME((3, 1))) == [1, 3]"],
+    "sum": ["assert sum(10, 15) == 6"],
+    "check": ["assert check(70) == False"],
+    "solution": ["assert solution(4, 2, 7) == 'No solution'"],
+    "first": [" assert first([3, 4]) == 3,4 \r\n"],
+    "wrapped": ["assert str(NAME(1)) == '1'", "assert not NAME(0)", "assert NAME(*[4])", "assert NAME(True) is True"],
+    "near": ["assert math.isclose(NAME(2), 4.0, rel_tol=0.001)"],
+    "chain": ["assert Pair(1, 2) == chain(Pair(0, 1), 1)"],
+}
+
+
+@pytest.mark.parametrize("name", ODD_ASSERTS)
+def test_the_entry_point_of_odd_asserts(tmp_path: Path, name: str) -> None:
+    code = f"import math\r\nclass Pair:\r\n\tpass\r\ndef helper(x):\r\n\treturn x\r\ndef {name}(*x):\r\n\treturn x"
+    asserts = [text.replace("NAME", name) for text in ODD_ASSERTS[name]]
+    (found,) = read(tmp_path, "mbpp", {**MBPP, "code": code, "test_list": asserts})
+    assert found.entry_point == name
+    assert task_of(found).entry_point == name
+    assert [check.code for check in found.suites[0].checks] == [text.strip() for text in asserts]
+
+
+def test_a_value_behind_an_assert_is_its_message(tmp_path: Path) -> None:
+    """MBPP has `assert first([3, 4]) == 3,4`, which asks for 3 alone."""
+    (problem,) = read(tmp_path, "mbpp", {**MBPP, "test_list": ["assert add(1, 2) == 3,4"]})
+    (example,) = task_of(problem).examples
+    assert (example.code, example.expected) == ("add(1, 2)", "3")
+
+
+def test_lines_that_hold_no_problem_can_be_left_out(tmp_path: Path) -> None:
+    broken = [
+        {**MBPP, "task_id": 8, "code": "def add(:"},
+        '{"task_id": ',
+        MBPP,
+        {**MBPP, "task_id": 9, "test_list": []},
+    ]
+    file = written(tmp_path / "file.jsonl", MBPP, *broken)
+    found = read_problem_set("mbpp", file, leave_out=True)
+    assert [problem.id for problem in found.problems] == ["Mbpp/7"]
+    assert [*found.unread] == ["Mbpp/8", "line 3", "line 4", "Mbpp/9"]
+    assert "no Python" in found.unread["Mbpp/8"]
+    assert found.sha256 == read_problem_set("mbpp", written(tmp_path / "file.jsonl", MBPP)).sha256
+    own = written(tmp_path / "own.jsonl", {**OWN, "task_id": "Own/2", "test": "x"}, OWN, OWN)
+    assert [*read_problem_set("own", own, leave_out=True).unread] == ["Own/2", "line 3"]
+    with pytest.raises(BenchmarkError, match="line 1: 'test' does not define check") as caught:
+        read_problem_set("own", written(tmp_path / "own.jsonl", {**OWN, "test": "x"}), leave_out=True)
+    assert "--leave-out-broken" not in str(caught.value.hint)
+
+
 # --- the wall --------------------------------------------------------------------------------------------------------
 
 

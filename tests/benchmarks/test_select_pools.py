@@ -42,7 +42,7 @@ def mbpp_pool(tmp_path: Path, prompt: str, solution: str) -> Pool:
         "test_list": ["assert halve(4) == 2"],
     }
     (tmp_path / "mbpp.jsonl").write_text(json.dumps(line))
-    (problem,) = read_mbpp(tmp_path / "mbpp.jsonl")
+    (problem,), _ = read_mbpp(tmp_path / "mbpp.jsonl")
     return read_pool(problem, Recorded(task_id="Mbpp/2", prompt=prompt, solutions=(solution,)), 9, 9)
 
 
