@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
@@ -15,46 +14,15 @@ from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.evaluation import Evaluation
 from leafwise.benchmarks.evaluation_view import Progress, RunView
 from leafwise.benchmarks.executors import Executor
-from leafwise.benchmarks.problems import half_of, task_of
-from leafwise.runtime.errors import UsageError
+from leafwise.benchmarks.problems import choose_ids, task_of
 
 OpenExecutor = Callable[[Arm], Executor]
 """Opens what generates an arm's answers: each arm begins with a cold engine, so that none profits from another."""
 
-_RANGE = re.compile(r"(\d+)-(\d+)")
-
 
 def choose_tasks(problems: ProblemSet, chosen: str = "", limit: int | None = None) -> tuple[str, ...]:
-    """Ids of the tasks to ask.
-
-    Args:
-        problems: the data set.
-        chosen: `even`, `odd`, numbers, ranges such as `0-9`, and ids, separated by commas; all if it is empty.
-        limit: only the first so many of these.
-
-    Raises:
-        UsageError: there is no such task, or none is named.
-    """
-    ids = [problem.id for problem in problems.problems]
-    parts = [part.strip() for part in chosen.split(",") if part.strip()]
-    if chosen and not parts:
-        raise UsageError(f"{chosen!r} names no task", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")
-    wanted: set[str] = set() if parts else set(ids)
-    for part in parts:
-        found = {task for task in ids if _means(part, task)}
-        if not found:
-            raise UsageError(f"no task {part}", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")
-        wanted |= found
-    return tuple([task for task in ids if task in wanted][:limit])
-
-
-def _means(part: str, task: str) -> bool:
-    number = task.rpartition("/")[2]
-    if part in ("even", "odd"):
-        return half_of(task) == part
-    if match := _RANGE.fullmatch(part):
-        return number.isdecimal() and int(match[1]) <= int(number) <= int(match[2])
-    return part in (task, number)
+    """Ids of the tasks to ask; see `choose_ids`."""
+    return choose_ids([problem.id for problem in problems.problems], chosen, limit)
 
 
 def unaskable(problems: ProblemSet, tasks: Collection[str], *, leave_out: bool) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Reading files of JSON lines: each line an object, with every fault found at once and named by its line number.
 
-A file that is one JSON array of objects, as some data sets are published, is read too; its faults name items.
+A file that is one JSON array of objects, as some data sets are published, is read too; its faults name items. So is one
+that is a single object, over any number of lines.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ def read_lines(path: Path, faults: Faults) -> list[Line]:
         BenchmarkError: the file cannot be read, or has nothing in it.
     """
     data = read_bytes(path).removeprefix(_BOM)
-    values = list(_items(data, faults) if data.lstrip().startswith(b"[") else _lines(data, faults))
+    values = list(_items(data, faults) if data.lstrip().startswith((b"[", b"{")) else _lines(data, faults))
     if not values and not faults:
         raise BenchmarkError(f"{path} is empty", "it should have one JSON object per line")
     for number, value in values:
@@ -208,19 +209,22 @@ def read_lines(path: Path, faults: Faults) -> list[Line]:
 
 
 def _items(data: bytes, faults: Faults) -> Iterator[tuple[int, Any]]:
-    """A file that begins like an array: its items; its lines where only the first one is an array."""
+    """A file that may be one array or object: its items, or itself; its lines where only the first is an array."""
     try:
-        items = json.loads(data.decode())
+        whole = json.loads(data.decode())
     except json.JSONDecodeError as error:
-        if error.msg == _MORE_FOLLOWS:
+        if error.msg == _MORE_FOLLOWS or data.lstrip().startswith(b"{"):
             yield from _lines(data, faults)
         else:
             faults.add(error.lineno, f"not JSON ({error.msg}, column {error.colno})")
     except (ValueError, RecursionError):  # told by line
         yield from _lines(data, faults)
     else:
+        if isinstance(whole, dict):
+            yield 1, whole
+            return
         faults.place = "item"
-        yield from enumerate(items, 1)
+        yield from enumerate(whole, 1)
 
 
 def _lines(data: bytes, faults: Faults) -> Iterator[tuple[int, Any]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+from collections.abc import Sequence
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,7 @@ from leafwise.benchmarks.problem_lines import Faults, read_lines
 from leafwise.benchmarks.problems_humaneval import FORM, humaneval_problem
 from leafwise.benchmarks.problems_mbpp import read_mbpp
 from leafwise.benchmarks.problems_plus import attach_plus
+from leafwise.runtime.errors import UsageError
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
 
@@ -37,6 +39,7 @@ Half = Literal["even", "odd"]
 """Even tasks are there to tune on, odd ones to report."""
 
 _NUMBER = re.compile(r"\d+\Z")
+_RANGE = re.compile(r"(\d+)-(\d+)")
 _COMPOSITIONAL = Path(str(resources.files("leafwise.benchmarks"))) / "compositional.jsonl"
 
 
@@ -95,6 +98,38 @@ def half_of(task_id: str) -> Half:
     if found is None:
         raise BenchmarkError(f"the task {task_id!r} has no number at its end", "only numbered tasks have halves")
     return "odd" if int(found[0]) % 2 else "even"
+
+
+def choose_ids(ids: Sequence[str], chosen: str = "", limit: int | None = None) -> tuple[str, ...]:
+    """Those of some tasks that a command line names, in their order.
+
+    Args:
+        ids: of all tasks; at least one.
+        chosen: `even`, `odd`, numbers, ranges such as `0-9`, and ids, separated by commas; all if it is empty.
+        limit: only the first so many of these.
+
+    Raises:
+        UsageError: there is no such task, or none is named.
+    """
+    parts = [part.strip() for part in chosen.split(",") if part.strip()]
+    if chosen and not parts:
+        raise UsageError(f"{chosen!r} names no task", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")
+    wanted: set[str] = set() if parts else set(ids)
+    for part in parts:
+        found = {task for task in ids if _means(part, task)}
+        if not found:
+            raise UsageError(f"no task {part}", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")
+        wanted |= found
+    return tuple([task for task in ids if task in wanted][:limit])
+
+
+def _means(part: str, task: str) -> bool:
+    number = task.rpartition("/")[2]
+    if part in ("even", "odd"):
+        return half_of(task) == part
+    if match := _RANGE.fullmatch(part):
+        return number.isdecimal() and int(match[1]) <= int(number) <= int(match[2])
+    return part in (task, number)
 
 
 def _with_value(check: Check) -> Check:
