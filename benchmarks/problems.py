@@ -158,7 +158,10 @@ def _read_humaneval() -> tuple[Problem, ...]:
 
 def _read_file(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, ...], dict[str, str]]:
     faults, read, lost = Faults(path), dict[str, Problem](), dict[int, str]()
-    for line in read_lines(path, faults):
+    lines = read_lines(path, faults)
+    if any(line.has("test_list") for line in lines):
+        raise BenchmarkError(f"{path} has MBPP's form", f"name it so: --dataset mbpp:{path}")
+    for line in lines:
         lost[line.number] = str(line.data.get("task_id"))
         texts = [faults.text(line, field, filled=field != "canonical_solution") for field in FORM]
         if any(text is None for text in texts):

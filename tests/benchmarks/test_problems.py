@@ -141,6 +141,9 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     own = written(tmp_path / "own.jsonl", OWN)
     with pytest.raises(BenchmarkError, match="the data set mbpp is read from a file"):
         read_problem_set("mbpp")
+    with pytest.raises(BenchmarkError, match="has MBPP's form") as caught:
+        read_problem_set("own", written(tmp_path / "mbpp.jsonl", MBPP))
+    assert f"--dataset mbpp:{tmp_path / 'mbpp.jsonl'}" in str(caught.value.hint)
     with pytest.raises(BenchmarkError, match="are for HumanEval"):
         read_problem_set("own", own, own)
 
