@@ -55,6 +55,7 @@ class Faults:
         self.place = "line"
         """What the numbers count."""
         self._found: list[tuple[int, str]] = []
+        self._numbers: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -62,6 +63,11 @@ class Faults:
     def add(self, number: int, what: str) -> None:
         """Note a fault on a line."""
         self._found.append((number, what))
+        self._numbers.add(number)
+
+    def has(self, number: int) -> bool:
+        """Whether a line has a fault."""
+        return number in self._numbers
 
     def raise_any(self, hint: str) -> None:
         """Do nothing if the file is fine.

@@ -77,12 +77,13 @@ class RecordedFile(Contract):
     """What is not in them, or not as it was."""
 
 
-def read_recorded(path: Path, problems: Iterable[Problem]) -> RecordedFile:
+def read_recorded(path: Path, problems: Iterable[Problem], *, leave_out: bool = False) -> RecordedFile:
     """The recorded samples of a file.
 
     Args:
         path: `.jsonl` or `.json`, packed with gzip or not.
         problems: those that they may be for; tasks of others are left out.
+        leave_out: go on without faulty lines.
 
     Raises:
         BenchmarkError: the file cannot be read, has faulty lines, which are named by their numbers, or has no solution
@@ -91,12 +92,12 @@ def read_recorded(path: Path, problems: Iterable[Problem]) -> RecordedFile:
     reader = _Reader(path, problems)
     for line in _tasks_of(read_lines(path, reader.faults), reader.known):
         reader.read(line)
-    hint = f"{_HINT}; solutions may be named {', '.join(SOLUTIONS)}; {ids_hint(reader.known)}"
-    reader.faults.raise_any(hint)
     tasks = tuple(reader.tasks())
+    hint = f"{_HINT}; solutions may be named {', '.join(SOLUTIONS)}; {ids_hint(reader.known)}"
+    reader.left_out |= reader.faults.unread(hint, {}, leave_out=leave_out, some=bool(tasks))
     if not tasks:
         why = "; ".join(f"{task}: {reason}" for task, reason in [*reader.left_out.items()][:3])
-        raise BenchmarkError(f"{path} has no solution for any task of the data set: {why}", hint)
+        raise BenchmarkError(f"{path} has no solution for any task of the data set: {why}", ids_hint(reader.known))
     return RecordedFile(tasks=tasks, reading=reader.reading())
 
 
@@ -159,12 +160,13 @@ class _Reader:
             self.faults.add(line.number, "no 'solutions', under none of their names")
         self._tests |= any(map(line.has, _TESTS))
         check_prompt = self._prompt(line, "check_prompt")
-        if task is None:
+        if task is None or self.faults.has(line.number):
             return
         one = self._gathered.setdefault(task, _Gathered())
         for name, before, now in (("prompt", one.prompt, prompt), ("check_prompt", one.check_prompt, check_prompt)):
             if before and now and before != now:
                 self.faults.add(line.number, f"{name!r} of {task} is another one than on a line before")
+                return
         one.prompt, one.check_prompt = one.prompt or prompt, one.check_prompt or check_prompt
         one.lists += any(isinstance(line.data.get(name), list) for name in SOLUTIONS)
         one.solutions += solutions or ()

@@ -69,7 +69,7 @@ def select(
 
     refuse_places({"--json": json_file, "--keep": keep}, [recorded, *files_of(dataset, file, plus)])
     problems = open_beside(recorded, dataset, file, plus, leave_out=leave_out)
-    read = read_recorded(recorded, problems.problems)
+    read = read_recorded(recorded, problems.problems, leave_out=leave_out)
     chosen = _chosen(read.tasks, tasks, half, limit)
     shown = (False,) if no_examples else (True, False)
     options = SelectOptions(samples=samples, checks=checks, examples=shown, curve=curve, seed=seed)

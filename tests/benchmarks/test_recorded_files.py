@@ -148,6 +148,11 @@ def test_faults_are_named_by_their_lines(bad: Any, told: str, tmp_path: Path) ->
     assert "line 1:" not in caught.value.message
     assert "'solutions'" in caught.value.hint
     assert "completions" in caught.value.hint
+    assert "--leave-out-broken" in caught.value.hint
+    found = read_recorded(tmp_path / "r.jsonl", [PROBLEM, OTHER], leave_out=True)
+    assert found.tasks == (RECORDED,)
+    assert [*found.reading.left_out] == ["line 2"]
+    assert found.reading.left_out["line 2"].startswith(told)
 
 
 def test_a_file_for_other_tasks_is_refused(tmp_path: Path) -> None:
