@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ CHECKS = ("checks", "generated_checks", "generated_tests", "generated_test_cases
 """Names of the generated checks."""
 _TESTS = ("test", "tests", "test_list")
 """Never read: a data set's own tests may stand there, which selection must not see."""
+_FIELDS = (*_IDS, "prompt", *SOLUTIONS, *CHECKS)
 _TEXT = ("text", "code", "content", "message", *SOLUTIONS)
 """Where an object has its text."""
 _NUMBERED = re.compile(r"(?P<set>.*?)[^A-Za-z0-9]*(?P<number>[0-9]+)(?:_.*)?", re.DOTALL)
@@ -90,7 +91,7 @@ def read_recorded(path: Path, problems: Iterable[Problem], *, leave_out: bool = 
             for any of the problems.
     """
     reader = _Reader(path, problems)
-    for line in _tasks_of(read_lines(path, reader.faults), reader.known):
+    for line in read_lines(path, reader.faults):
         reader.read(line)
     tasks = tuple(reader.tasks())
     hint = f"{_HINT}; solutions may be named {', '.join(SOLUTIONS)}; {ids_hint(reader.known)}"
@@ -99,15 +100,6 @@ def read_recorded(path: Path, problems: Iterable[Problem], *, leave_out: bool = 
         why = "; ".join(f"{task}: {reason}" for task, reason in [*reader.left_out.items()][:3])
         raise BenchmarkError(f"{path} has no solution for any task of the data set: {why}", ids_hint(reader.known))
     return RecordedFile(tasks=tasks, reading=reader.reading())
-
-
-def _tasks_of(lines: Sequence[Line], known: Mapping[str, Problem]) -> Iterator[Line]:
-    """The lines; of one object that maps ids to solutions, its entries."""
-    for line in lines:
-        if known.keys() & line.data.keys() and not any(map(line.has, (*_IDS, "prompt"))):
-            yield from (Line(line.number, {"task_id": task, "solutions": texts}) for task, texts in line.data.items())
-        else:
-            yield line
 
 
 @dataclass
@@ -126,7 +118,8 @@ class _Reader:
         self.known = {problem.id: problem for problem in problems}
         self.faults = Faults(path)
         self.left_out: dict[str, str] = {}
-        self._plain = {_plain(name): name for name in self.known}
+        plain = Counter(map(_plain, self.known))
+        self._plain = {_plain(name): name for name in self.known if plain[_plain(name)] == 1}
         self._gathered: dict[str, _Gathered] = {}
         self._counts: Counter[str] = Counter()
         self._tests = False
@@ -152,7 +145,14 @@ class _Reader:
             )
 
     def read(self, line: Line) -> None:
-        """Take what a line has."""
+        """Take what a line has; of an object that maps ids to solutions, each entry."""
+        if not any(map(line.has, _FIELDS)) and any(map(self._named, line.data)):
+            for task, solutions in line.data.items():
+                self._read(Line(line.number, {"task_id": task, "solutions": solutions}))
+        else:
+            self._read(line)
+
+    def _read(self, line: Line) -> None:
         prompt = self._prompt(line, "prompt")
         task = self._task(line, prompt)
         solutions, checks = self._texts(line, SOLUTIONS), self._texts(line, CHECKS)
@@ -183,15 +183,20 @@ class _Reader:
         if type(given) not in (str, int):
             self.faults.add(line.number, f"'task_id' is {kind_of(given)}, not text")
             return None
-        found = given if given in self.known else self._plain.get(_plain(str(given))) or self._by_number(str(given))
-        if found is None:
+        found = self._named(str(given))
+        if found is None and str(given).isdecimal():  # other numbers of the file would fit by chance alone
+            self.faults.add(line.number, f"there is no task {given} in the data set")
+        elif found is None:
             self.left_out[str(given)] = "the data set has no such task"
         return found
 
-    def _by_number(self, given: str) -> str | None:
-        """The task with a number, if all tasks are of one kind, so that the number says it all."""
+    def _named(self, given: str) -> str | None:
+        """The task of a name; a number alone will do if all tasks are of one kind."""
+        if given in self.known:
+            return given
         kinds = {name.rstrip("0123456789") for name in self._plain}
-        return self._plain.get(kinds.pop() + _plain(given)) if given.isdecimal() and len(kinds) == 1 else None
+        kind = kinds.pop() if given.isdecimal() and len(kinds) == 1 else ""
+        return self._plain.get(kind + _plain(given))
 
     def _asked_by(self, prompt: str) -> str | None:
         """The task whose function a prompt asks for; of several, the one that it agrees with longest."""

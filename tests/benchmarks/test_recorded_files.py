@@ -57,6 +57,7 @@ FORMS: dict[str, list[Any]] = {
     "an array": [json.dumps(PER_SAMPLE)],
     "an object of ids": [{"Tiny/2": TEXTS}],
     "the same, over several lines": [json.dumps({"Tiny/2": TEXTS}, indent=2)],
+    "an object of numbers": [{"2": TEXTS}],
     "another name": [{"task_id": "Tiny/2", "generated_code": TEXTS}],
     "an id in other letters": [{"id": "TINY_2_double", "samples": TEXTS}],
     "a number": [{"task_id": 2, "samples": TEXTS}],
@@ -110,10 +111,10 @@ def test_what_may_be_the_data_sets_own_tests_is_not_read(tmp_path: Path, name: s
 
 
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
-    found = read(tmp_path, line(task_id="Other/1"), line(task_id=99), line(), line(task_id="Tiny/3", solutions=[]))
+    found = read(tmp_path, line(task_id="Other/1"), line(task_id="X_99"), line(), line(task_id="Tiny/3", solutions=[]))
     assert [one.task_id for one in found.tasks] == ["Tiny/2"]
     stranger = "the data set has no such task"
-    assert found.reading.left_out == {"Other/1": stranger, "99": stranger, "Tiny/3": "it has no solution"}
+    assert found.reading.left_out == {"Other/1": stranger, "X_99": stranger, "Tiny/3": "it has no solution"}
 
 
 def test_texts_are_mended_and_counted(tmp_path: Path) -> None:
@@ -133,6 +134,7 @@ FAULTS = {
     "an object without text": (line(solutions=[{"logprob": 1}]), "'solutions' holds an object, not only texts"),
     "check prompt": (line(check_prompt=1), "'check_prompt' is a number, not text"),
     "another prompt": (line(prompt="def double(m):"), "'prompt' of Tiny/2 is another one than on a line before"),
+    "a number of another data set": (line(task_id=99), "there is no task 99 in the data set"),
     "an id that is none": (line(task_id=[1]), "'task_id' is a list, not text"),
     "no id": (without("task_id", prompt="Write it."), "no 'task_id', and its prompt is that of no task"),
     "not an object": ([1], "a list, not an object"),

@@ -113,7 +113,8 @@ def test_few_tasks_in_another_tools_form(here: Path, capsys: pytest.CaptureFixtu
     tasks = [{**PROBLEM, "task_id": f"Tiny/{i}"} for i in range(6)]
     tasks[4]["canonical_solution"] = "    return n\n"
     (here / "tiny.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
-    lines = [{"task_id": i, "completion": text} for i in (5, 9, 4, 3, 2, 1) for text in RECORDED["solutions"]]
+    ids = (5, "Other/9", 4, 3, 2, 1)
+    lines = [{"task_id": i, "completion": text} for i in ids for text in RECORDED["solutions"]]
     (here / "r.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     assert select("--tasks", "2-4", "--limit", "3") == 2
     assert "1 reference solutions fail here: Tiny/4" in capsys.readouterr().err
@@ -126,4 +127,5 @@ def test_few_tasks_in_another_tools_form(here: Path, capsys: pytest.CaptureFixtu
     assert "there are no generated checks\n" in output.out
     report = json.loads(Path("out.json").read_text())
     assert (report["tasks"], report["solutions"]) == (1, 3)
-    assert report["reading"]["left_out"] == {"9": "the data set has no such task", "Tiny/4": "failed: AssertionError"}
+    left_out = {"Other/9": "the data set has no such task", "Tiny/4": "failed: AssertionError"}
+    assert report["reading"]["left_out"] == left_out
