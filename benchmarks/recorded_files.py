@@ -65,6 +65,8 @@ class Reading(Contract):
     """Texts of which only a part was read."""
     joined: int = 0
     """Tasks with solutions on several lines that have a list each."""
+    arms: tuple[str, ...] = ()
+    """Arms whose samples are put together, as a run of `bench humaneval` names them, if there are several."""
     tests: bool = False
     """Whether there are no generated checks, but fields that may hold some, or a data set's own tests."""
 
@@ -123,12 +125,18 @@ class _Reader:
         self._gathered: dict[str, _Gathered] = {}
         self._counts: Counter[str] = Counter()
         self._tests = False
+        self._arms: dict[str, None] = {}
 
     def reading(self) -> Reading:
         """What was told apart from the tasks."""
         checks = any(one.checks for one in self._gathered.values())
-        joined = sum(one.lists > 1 for one in self._gathered.values())
-        return Reading(left_out=self.left_out, joined=joined, tests=self._tests and not checks, **self._counts)
+        return Reading(
+            left_out=self.left_out,
+            joined=sum(one.lists > 1 for one in self._gathered.values()),
+            arms=tuple(self._arms) if len(self._arms) > 1 else (),
+            tests=self._tests and not checks,
+            **self._counts,
+        )
 
     def tasks(self) -> Iterator[Recorded]:
         """The tasks that have a solution."""
@@ -162,6 +170,7 @@ class _Reader:
         check_prompt = self._prompt(line, "check_prompt")
         if task is None or self.faults.has(line.number):
             return
+        self._arms |= {str(line.data["arm"]): None} if line.has("arm") else {}
         one = self._gathered.setdefault(task, _Gathered())
         for name, before, now in (("prompt", one.prompt, prompt), ("check_prompt", one.check_prompt, check_prompt)):
             if before and now and before != now:

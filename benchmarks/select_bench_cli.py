@@ -199,6 +199,8 @@ def _remarks(report: SelectReport) -> Iterator[str]:
         (read.mended, "texts in the file had half a character, which is replaced"),
     ]
     yield from (f"{count} {what}" for count, what in counts if count)
+    if read.arms:
+        yield f"samples of several arms are put together: {', '.join(read.arms)}"
     if not report.check_texts and report.options.checks:
         yield "there are no generated checks"
     if read.tests:

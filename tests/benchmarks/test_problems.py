@@ -12,8 +12,8 @@ import pytest
 
 from leafwise.benchmarks.contracts import Problem
 from leafwise.benchmarks.errors import BenchmarkError
-from leafwise.benchmarks.judge import Answer, judge_samples
 from leafwise.benchmarks.problems import half_of, read_problem_set, task_of
+from leafwise.benchmarks.self_check import check_environment
 from leafwise.runtime.sandbox import open_sandbox
 
 OWN: dict[str, Any] = {
@@ -269,20 +269,38 @@ def test_a_bad_file_of_mbpp_is_an_error_that_says_where(tmp_path: Path, lines: l
     assert caught.value.hint
 
 
+ODD_REFERENCES = [
+    ("import sys\r\ndef add(x, y):\r\n\treturn x + y", ["assert add(sys.maxsize, 1) > sys.maxsize"], ""),
+    ("class Node:\r\n\tx = 3\r\ndef get(n):\r\n\treturn n.x", ["assert get(root) == 3"], "root = Node()\r\n"),
+    ("def sum(a, b):\n  sum = a - b\n  return sum", ["assert sum(3, 1) == 2", "assert sum(1, 1) == 0"], ""),
+    (
+        "def rev(n):\n  return n\ndef check(n):\n  return rev(n) == 7",
+        ["assert check(7)", "assert check(1) is False"],
+        "",
+    ),
+    ("def solution(n):\n  print(n)\n  return 'No'", [" assert solution(1) == 'No' \r\n"], ""),
+    ("def first(x):\n  return x[0]", ["assert first([1, 2]) == 1,2", "assert not first([0])"], ""),
+    ("import cmath\ndef angle(a, b):\n  return cmath.phase(a + b)", ["assert angle(0, 1j) == 1.5707963267948966"], ""),
+    ("import collections\ndef count(x):\n  return collections.Counter(x)", ["assert count([1, 1]) == ({1: 2})"], ""),
+    (
+        "def many(*x):\n  for i in x:\n    yield i",
+        ["assert list(many(*[1, 2])) == [1, 2]", "assert set(many(1)) == {1}"],
+        "",
+    ),
+    ("def test_same(x):\n  return x", ["assert str(test_same(1)) == '1' and test_same(2) == 2"], ""),
+    ("MAX = 9\ndef most(n):\n  return min(n, MAX)", ["assert most(99) == MAX"], ""),
+]
+
+
 def test_mbpps_odd_references_pass(tmp_path: Path) -> None:
-    """An assert that names a module, carriage returns, and a setup that builds on classes of the answer."""
+    """Names of builtins and of tests, modules and classes of the reference, carriage returns, tabs, odd values."""
     lines = [
-        {**MBPP, "code": "import sys\r\n" + MBPP["code"], "test_list": ["assert add(sys.maxsize, 1) > sys.maxsize"]},
-        {
-            **{**MBPP, "task_id": 8, "code": "class Node:\r\n    x = 3\r\ndef get(node):\r\n    return node.x"},
-            **{"test_setup_code": "root = Node()\r\n", "test_list": ["assert get(root) == 3"]},
-        },
+        {**MBPP, "task_id": i, "code": code, "test_list": asserts, "test_setup_code": setup}
+        for i, (code, asserts, setup) in enumerate(ODD_REFERENCES)
     ]
-    problems = read(tmp_path, "mbpp", *lines)
+    problems = read_problem_set("mbpp", written(tmp_path / "mbpp.jsonl", *lines))
     with open_sandbox() as sandbox:
-        answers = [Answer(task_id=problem.id, module=problem.reference) for problem in problems]
-        found = list(judge_samples(problems, answers, sandbox))
-    assert [judgement.passed("base") for judgement in found] == [True, True], found
+        assert check_environment(problems, sandbox).problems == problems
 
 
 ODD_ASSERTS = {

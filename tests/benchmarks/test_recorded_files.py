@@ -117,6 +117,14 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     assert found.reading.left_out == {"Other/1": stranger, "X_99": stranger, "Tiny/3": "it has no solution"}
 
 
+def test_a_run_of_ours_is_read_and_its_arms_are_told(tmp_path: Path) -> None:
+    lines = [{"task_id": "Tiny/2", "arm": arm, "sample": 0, "solution": TEXTS[1]} for arm in ("direct", "guided")]
+    found = read(tmp_path, *lines)
+    assert found.tasks[0].solutions == (TEXTS[1], TEXTS[1])
+    assert found.reading.arms == ("direct", "guided")
+    assert read(tmp_path, lines[0]).reading.arms == ()
+
+
 def test_texts_are_mended_and_counted(tmp_path: Path) -> None:
     late = f"{'I think. ' * 5000}\n```python\n{PROMPT}    return 3\n```"
     odd = [None, "    return '\ud83d'", "    return 1" + "  # so" * 100_000, late, "    return '\U0001f600'"]
