@@ -44,6 +44,8 @@ _FIELDS = (*_IDS, "prompt", *SOLUTIONS, *CHECKS)
 _TEXT = ("text", "code", "content", "message", *SOLUTIONS)
 """Where an object has its text."""
 _NUMBERED = re.compile(r"(?P<set>.*?)[^A-Za-z0-9]*(?P<number>[0-9]+)(?:_.*)?", re.DOTALL)
+_END = re.compile(r"<\|(?:end|endoftext|end_of_text|EOT|im_end|eot_id|eom_id)\|>|(?:</s>|<eos>|<end_of_turn>)\s*\Z")
+"""Marks with which models end a text; some tools leave them in it, with whatever was generated behind them."""
 _LONGEST = 20_000
 """Characters of a text that are read: no answer of a model is that long, and a loop's output may be endless."""
 _HINT = (
@@ -63,6 +65,8 @@ class Reading(Contract):
     """Texts with half a character (a lone surrogate) that was replaced."""
     cut: int = 0
     """Texts of which only a part was read."""
+    ended: int = 0
+    """Texts that were read up to a mark of their end, such as `<|endoftext|>`."""
     joined: int = 0
     """Tasks with solutions on several lines that have a list each."""
     arms: tuple[str, ...] = ()
@@ -245,7 +249,13 @@ class _Reader:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _part(self, text: str) -> str:
-        """The beginning of an endless text, or what stands around its first code block, if that comes late."""
+        """What is read of a text: up to a mark of its end, and not without end.
+
+        Of a text that is too long its beginning, or what stands from its first code block on, if that comes late.
+        """
+        if end := _END.search(text):
+            self._counts["ended"] += 1
+            text = text[: end.start()]
         if len(text) <= _LONGEST:
             return text
         self._counts["cut"] += 1

@@ -196,6 +196,7 @@ def _remarks(report: SelectReport) -> Iterator[str]:
         (read.joined, "tasks stand on several lines: their solutions are put together"),
         (read.empty, "texts in the file are null, and count as empty"),
         (read.cut, "texts in the file are longer than what is read of them"),
+        (read.ended, "texts in the file are read up to a mark of their end"),
         (read.mended, "texts in the file had half a character, which is replaced"),
     ]
     yield from (f"{count} {what}" for count, what in counts if count)

@@ -135,6 +135,15 @@ def test_texts_are_mended_and_counted(tmp_path: Path) -> None:
     assert ends == ["", "return '\ufffd'", "  return 1", "  return 3", "return '\U0001f600'"]
 
 
+@pytest.mark.parametrize("mark", ["<|endoftext|>\nimport os\n", "<|im_end|>", "<|eot_id|>", "</s>", " </s>\n", "<eos>"])
+def test_a_mark_of_the_end_ends_a_text(tmp_path: Path, mark: str) -> None:
+    texts = [f"    return n + n{mark}", "    return '</s>' * n\n"]
+    found = read(tmp_path, line(solutions=texts))
+    assert [text.rstrip() for text in found.tasks[0].solutions] == ["    return n + n", "    return '</s>' * n"]
+    assert found.reading.ended == 1
+    assert "return n + n\n" in read_pool(PROBLEM, found.tasks[0], 9, 9).modules[0]
+
+
 FAULTS = {
     "no solutions": ({"task_id": "Tiny/2", "prompt": "x"}, "no 'solutions'"),
     "numbers": (line(solutions=["x", 1]), "'solutions' holds a number, not only texts"),
