@@ -68,6 +68,8 @@ class ProblemSet(Contract):
     """Of all problems with their tests."""
     problems: tuple[Problem, ...]
     """In the data set's order."""
+    unread: dict[str, str] = Field(default_factory=dict)
+    """Lines of its file that hold no usable problem, and why; empty where leaving them out was not asked for."""
 
 
 # --- arms and samples ------------------------------------------------------------------------------------------------
@@ -247,6 +249,8 @@ class Manifest(Contract):
     """The tests that samples are judged by."""
     tasks: tuple[str, ...]
     """Ids of the tasks that are asked, in order."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Tasks that were asked for and cannot be scored here, or lines that hold no task, and why."""
     samples: int
     """Samples per task and arm."""
     arms: tuple[Arm, ...]

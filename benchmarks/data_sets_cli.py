@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.runtime.errors import UsageError
@@ -12,22 +15,31 @@ from leafwise.runtime.progress_cli import counter, stage
 
 if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import ProblemSet
+    from leafwise.benchmarks.self_check import Checked
     from leafwise.runtime.sandbox import Sandbox
     from leafwise.runtime.sandbox_contracts import SandboxLevel
 
+LeaveOut = Annotated[
+    bool, typer.Option("--leave-out-broken", help="Go on without tasks that are broken or whose reference fails here.")
+]
+"""By default such tasks are refused, and nothing is scored."""
 DATASET_HELP = "humaneval, compositional, mbpp:FILE, or a JSONL file in HumanEval's form."
 """What `--dataset` takes in every command. Some have an argument for MBPP's file too, which says so itself."""
+_LONGEST_REASON = 200
 _PACKAGED = ("humaneval", "compositional")
 """Data sets that need no file."""
 
 
-def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None = None) -> ProblemSet:
+def open_problem_set(
+    dataset: str, file: Path | None = None, plus: Path | None = None, *, leave_out: bool = False
+) -> ProblemSet:
     """Read the data set that a command line names.
 
     Args:
         dataset: `humaneval`, `compositional`, `mbpp`, `mbpp:FILE`, or the path of a file in HumanEval's form.
         file: what follows `mbpp`, as in `--dataset mbpp FILE`.
         plus: HumanEval+'s file.
+        leave_out: go on without lines that hold no usable problem.
 
     Raises:
         BenchmarkError: there is no such data set, or a file is missing or broken.
@@ -38,7 +50,7 @@ def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None =
     if name == "mbpp":
         if colon and file is not None:
             raise BenchmarkError("the file of MBPP is given twice", "give --dataset mbpp:FILE alone")
-        return read_problem_set("mbpp", Path(rest) if rest else file, plus)
+        return read_problem_set("mbpp", Path(rest) if rest else file, plus, leave_out=leave_out)
     if file is not None:
         raise BenchmarkError(f"unexpected argument {file}", "a further file belongs to --dataset mbpp only")
     if dataset in _PACKAGED:
@@ -46,10 +58,12 @@ def open_problem_set(dataset: str, file: Path | None = None, plus: Path | None =
     path = Path(dataset)
     if not path.is_file():
         raise BenchmarkError(f"there is no data set {dataset!r}, and no such file", f"there are: {DATASET_HELP}")
-    return read_problem_set(path.name.split(".")[0] or path.name, path, plus)
+    return read_problem_set(path.name.split(".")[0] or path.name, path, plus, leave_out=leave_out)
 
 
-def open_beside(texts: Path, dataset: str, file: Path | None, plus: Path | None) -> ProblemSet:
+def open_beside(
+    texts: Path, dataset: str, file: Path | None, plus: Path | None, *, leave_out: bool = False
+) -> ProblemSet:
     """Read the data set that a command line names beside a file of texts to be scored.
 
     Args:
@@ -57,12 +71,13 @@ def open_beside(texts: Path, dataset: str, file: Path | None, plus: Path | None)
         dataset: see `open_problem_set`.
         file: what comes second.
         plus: HumanEval+'s file.
+        leave_out: go on without lines that hold no usable problem.
 
     Raises:
         BenchmarkError: see `open_problem_set`; where the two files may be swapped, the hint says so.
     """
     try:
-        return open_problem_set(dataset, file, plus)
+        return open_problem_set(dataset, file, plus, leave_out=leave_out)
     except BenchmarkError as error:
         if file is None or dataset != "mbpp":
             raise
@@ -90,7 +105,9 @@ def scoring_level(name: str) -> SandboxLevel | None:
     return level
 
 
-def self_check(problems: ProblemSet, sandbox: Sandbox, tasks: Collection[str] | None = None) -> None:
+def self_check(
+    problems: ProblemSet, sandbox: Sandbox, tasks: Collection[str] | None = None, *, leave_out: bool = False
+) -> Checked:
     """Refuse to score where the judge cannot be believed, and show how far that is.
 
     What HumanEval+'s references give is computed before, one task after the other: the first time it takes long.
@@ -99,9 +116,10 @@ def self_check(problems: ProblemSet, sandbox: Sandbox, tasks: Collection[str] | 
         problems: the data set.
         sandbox: what is going to judge.
         tasks: ids of the problems that are going to be scored; all by default.
+        leave_out: go on without the problems that cannot be scored here.
 
     Raises:
-        BenchmarkError: a reference fails, or a bad program passes.
+        BenchmarkError: see `check_environment`.
         SandboxError: the sandbox failed.
     """
     from leafwise.benchmarks.problems_plus import with_expected
@@ -115,4 +133,12 @@ def self_check(problems: ProblemSet, sandbox: Sandbox, tasks: Collection[str] | 
                 with_expected(problem, sandbox)
                 advance()
     with stage("self-check") as tell:
-        check_environment(problems, sandbox, tasks, tell)
+        return check_environment(problems, sandbox, tasks, tell, leave_out=leave_out)
+
+
+def tell_left_out(left_out: Mapping[str, str]) -> None:
+    """Say loudly what is not scored, and why; nothing to say where that is nothing."""
+    if left_out:
+        print(f"LEFT OUT, because they can't be scored here: {len(left_out)} tasks", file=sys.stderr)
+    for task, why in left_out.items():
+        print(f"  {task}: {why[:_LONGEST_REASON]}", file=sys.stderr)

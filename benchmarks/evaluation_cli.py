@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import DATASET_HELP, open_problem_set, scoring_level, self_check
+from leafwise.benchmarks.data_sets_cli import (
+    DATASET_HELP,
+    LeaveOut,
+    open_problem_set,
+    scoring_level,
+    self_check,
+    tell_left_out,
+)
 from leafwise.runtime.engine_cli import Context, Deterministic, InProcess, KVTypeName, Threads, engine_options
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ def humaneval(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many tasks.")] = None,
     dataset: Annotated[str, typer.Option(help=DATASET_HELP)] = "humaneval",
     plus: Annotated[Path | None, typer.Option(help="HumanEvalPlus.jsonl.gz: judge by HumanEval+ too.")] = None,
+    leave_out: LeaveOut = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in --out.")] = False,
     seed: _Seed = 0,
     max_tokens: Annotated[int, typer.Option(min=16, help="Generated tokens per answer, all calls together.")] = 1500,
@@ -62,7 +70,7 @@ def humaneval(
     from leafwise.benchmarks.evaluation_run import choose_tasks
     from leafwise.benchmarks.manifest import make_manifest
 
-    problems = open_problem_set(dataset, file, plus)
+    problems = open_problem_set(dataset, file, plus, leave_out=leave_out)
     settings = Settings(
         seed=seed,
         max_tokens=max_tokens,
@@ -82,7 +90,7 @@ def humaneval(
         samples,
     )
     where = _Where(options, scoring_level(level), parallel, processes, ray, ray_workers)
-    summary = _run(out, manifest, problems, where, resume=resume)
+    summary = _run(out, manifest, problems, where, resume=resume, leave_out=leave_out)
     _tell(summary, out, as_json=as_json)
     return 0
 
@@ -129,7 +137,9 @@ class _Where:
             yield lambda answers: judge_samples(problems.problems, answers, sandbox)
 
 
-def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, resume: bool) -> Summary:
+def _run(
+    out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, resume: bool, leave_out: bool
+) -> Summary:
     """The whole run; whatever ends it, the answers and verdicts so far are kept.
 
     Nothing is made before the self-check has passed: one that is refused leaves no run behind that a mended data set
@@ -140,12 +150,14 @@ def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, 
     from leafwise.benchmarks.evaluation import Evaluation, plan_run
     from leafwise.benchmarks.evaluation_run import generate_answers, missing_error, progress_of
     from leafwise.benchmarks.evaluation_view import open_run_view
+    from leafwise.benchmarks.manifest import without_tasks
     from leafwise.benchmarks.reports import report_run
 
     console = Console(stderr=True)
     planned = plan_run(out, manifest, resume=resume)
     console.print("checking that the data set's own answers pass here, and wrong ones do not", highlight=False)
-    _check(problems, planned.tasks, where.level)
+    problems, left_out = _scorable(problems, planned.tasks, where.level, leave_out=leave_out)
+    manifest = without_tasks(manifest, left_out)
     with Evaluation(out, manifest, resume=resume) as run:
         progress = progress_of(run)
         with open_run_view(console, progress.values()) as view:
@@ -165,11 +177,19 @@ def _run(out: Path, manifest: Manifest, problems: ProblemSet, where: _Where, *, 
     return summary
 
 
-def _check(problems: ProblemSet, tasks: Sequence[str], level: SandboxLevel | None) -> None:
+def _scorable(
+    problems: ProblemSet, tasks: Sequence[str], level: SandboxLevel | None, *, leave_out: bool
+) -> tuple[ProblemSet, dict[str, str]]:
+    """The data set to judge with, and what cannot be asked or judged, with the reasons."""
+    from leafwise.benchmarks.evaluation_run import unaskable
     from leafwise.runtime.sandbox import open_sandbox
 
+    strange = unaskable(problems, tasks, leave_out=leave_out)
     with open_sandbox(level) as sandbox:
-        self_check(problems, sandbox, tasks)
+        checked = self_check(problems, sandbox, set(tasks) - strange.keys(), leave_out=leave_out)
+    left_out = problems.unread | strange | checked.left_out
+    tell_left_out(left_out)
+    return checked.problems, left_out
 
 
 def _tell(summary: Summary, out: Path, *, as_json: bool) -> None:

@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from leafwise.agents.contracts import AnswerStatus, Task
+from leafwise.agents.errors import TaskError
 from leafwise.benchmarks.contracts import Arm, ProblemSet
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.evaluation import Evaluation
 from leafwise.benchmarks.evaluation_view import Progress, RunView
 from leafwise.benchmarks.executors import Executor
-from leafwise.benchmarks.problems import half_of, task_of
-from leafwise.runtime.errors import UsageError
+from leafwise.benchmarks.problems import choose_ids, task_of
 
 OpenExecutor = Callable[[Arm], Executor]
 """Opens what generates an arm's answers: each arm begins with a cold engine, so that none profits from another."""
 
-_RANGE = re.compile(r"(\d+)-(\d+)")
-
 
 def choose_tasks(problems: ProblemSet, chosen: str = "", limit: int | None = None) -> tuple[str, ...]:
-    """Ids of the tasks to ask.
+    """Ids of the tasks to ask; see `choose_ids`."""
+    return choose_ids([problem.id for problem in problems.problems], chosen, limit)
+
+
+def unaskable(problems: ProblemSet, tasks: Collection[str], *, leave_out: bool) -> dict[str, str]:
+    """Tasks that the team cannot read, such as those for asynchronous functions, and why.
 
     Args:
         problems: the data set.
-        chosen: `even`, `odd`, numbers, ranges such as `0-9`, and ids, separated by commas; all if it is empty.
-        limit: only the first so many of these.
+        tasks: ids of those that are going to be asked.
+        leave_out: go on without them.
 
     Raises:
-        UsageError: there is no such task, or none is named.
+        BenchmarkError: there are some, and nobody asked to go on.
     """
-    ids = [problem.id for problem in problems.problems]
-    parts = [part.strip() for part in chosen.split(",") if part.strip()]
-    if chosen and not parts:
-        raise UsageError(f"{chosen!r} names no task", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")
-    wanted: set[str] = set() if parts else set(ids)
-    for part in parts:
-        found = {task for task in ids if _means(part, task)}
-        if not found:
-            raise UsageError(f"no task {part}", f"there are {ids[0]} to {ids[-1]}; also: even, odd, 0-9")
-        wanted |= found
-    return tuple([task for task in ids if task in wanted][:limit])
-
-
-def _means(part: str, task: str) -> bool:
-    number = task.rpartition("/")[2]
-    if part in ("even", "odd"):
-        return half_of(task) == part
-    if match := _RANGE.fullmatch(part):
-        return number.isdecimal() and int(match[1]) <= int(number) <= int(match[2])
-    return part in (task, number)
+    found = {}
+    for problem in problems.problems:
+        try:
+            if problem.id in tasks:
+                task_of(problem)
+        except TaskError as error:
+            found[problem.id] = error.message
+    if found and not leave_out:
+        told = "; ".join(f"{task}: {why}" for task, why in found.items())
+        raise BenchmarkError(f"{len(found)} tasks cannot be asked: {told}", "leave them out: --leave-out-broken")
+    return found
 
 
 def in_running_order(arms: Sequence[Arm]) -> list[Arm]:
@@ -90,7 +83,8 @@ def generate_answers(
     Raises:
         LeafwiseError: nothing can be done at all; what is done is kept.
     """
-    tasks = {problem.id: task_of(problem) for problem in problems.problems}
+    asked = set(run.manifest.tasks)
+    tasks = {problem.id: task_of(problem) for problem in problems.problems if problem.id in asked}
     errors: list[str] = []
     for arm in in_running_order(run.manifest.arms):
         errors += _generate_arm(run, arm, tasks, open_executor, view, progress[arm.name])

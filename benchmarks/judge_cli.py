@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import DATASET_HELP, files_of, open_beside, scoring_level, self_check
+from leafwise.benchmarks.data_sets_cli import (
+    DATASET_HELP,
+    LeaveOut,
+    files_of,
+    open_beside,
+    scoring_level,
+    self_check,
+    tell_left_out,
+)
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.results_cli import STDOUT, interruptible, refuse_places, save_json
 from leafwise.runtime.progress_cli import counter
@@ -30,6 +38,7 @@ def judge(
     dataset: Annotated[str, typer.Option(help=DATASET_HELP)] = "humaneval",
     plus: Annotated[Path | None, typer.Option(help="HumanEvalPlus.jsonl.gz: judge by HumanEval+ too.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write counts and verdicts; - prints them.")] = None,
+    leave_out: LeaveOut = False,
     out: Annotated[Path | None, typer.Option(help="Keep each verdict in this file as it comes.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the verdicts that are in --out.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Programs that run at once; 0 is one per core.")] = 0,
@@ -44,11 +53,11 @@ def judge(
     from leafwise.benchmarks.sample_files import read_samples
 
     _refuse_places(samples, files_of(dataset, file, plus), json_file, out, resume=resume)
-    problems = open_beside(samples, dataset, file, plus)
-    answers = read_samples(samples, problems.problems)
+    problems = open_beside(samples, dataset, file, plus, leave_out=leave_out)
+    answers = read_samples(samples, problems.problems, problems.unread)
     at_once = workers or len(os.sched_getaffinity(0))
     with _interruptible(out), _sandbox(level, at_once) as sandbox:
-        judged = _judge(samples.name, problems, answers, out, sandbox, at_once)
+        judged = _judge(samples.name, problems, answers, out, sandbox, at_once, leave_out=leave_out)
     try:
         save_json(
             json_file, judged, "make room or choose another place; with --out and --resume nothing is judged again"
@@ -100,6 +109,8 @@ def _judge(
     out: Path | None,
     sandbox: ProcessSandbox,
     workers: int,
+    *,
+    leave_out: bool,
 ) -> JudgedFile:
     from importlib.metadata import version
 
@@ -108,7 +119,12 @@ def _judge(
     from leafwise.benchmarks.sample_scores import JudgedFile, score_samples, totals
 
     times = [time.perf_counter()]
-    self_check(problems, sandbox, {answer.task_id for answer in answers})
+    checked = self_check(problems, sandbox, {answer.task_id for answer in answers}, leave_out=leave_out)
+    left_out = problems.unread | checked.left_out
+    tell_left_out(left_out)
+    scored = tuple(problem for problem in checked.problems.problems if problem.id not in left_out)
+    problems = checked.problems.model_copy(update={"problems": scored})
+    answers = [answer for answer in answers if answer.task_id not in left_out]
     times.append(time.perf_counter())
     with _opened(out) as journal:  # not before: a self-check that refuses leaves no file behind
         valid = valid_verdicts(problems, answers, journal.found if journal else (), sandbox.level)
@@ -121,6 +137,7 @@ def _judge(
         dataset_source=problems.source,
         dataset_sha256=problems.sha256,
         dataset_tasks=len(problems.problems),
+        left_out=left_out,
         leafwise=version("leafwise"),
         level=sandbox.level,
         workers=workers,

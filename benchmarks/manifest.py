@@ -170,7 +170,20 @@ def merged(old: Manifest, new: Manifest) -> Manifest:
     models = {model.name: model for model in (*old.models, *new.models)}
     kept = {"arms": tuple(arms.values()), "models": tuple(models.values()), "created": old.created}
     samples = max(old.samples, new.samples)
-    return new.model_copy(update=kept | {"tasks": _in_order(old.tasks, new.tasks), "samples": samples})
+    whole = new.model_copy(update=kept | {"tasks": _in_order(old.tasks, new.tasks), "samples": samples})
+    before = {task: why for task, why in old.left_out.items() if task not in new.tasks}
+    return without_tasks(whole, before | new.left_out)
+
+
+def without_tasks(manifest: Manifest, left_out: Mapping[str, str]) -> Manifest:
+    """The manifest without tasks that cannot be scored; it tells of them.
+
+    Args:
+        manifest: of a run.
+        left_out: why, by task.
+    """
+    tasks = tuple(task for task in manifest.tasks if task not in left_out)
+    return manifest.model_copy(update={"tasks": tasks, "left_out": {**left_out}})
 
 
 def _differences(old: Manifest, new: Manifest, before: Arm, now: Arm) -> list[str]:

@@ -1,6 +1,7 @@
 """Reading files of JSON lines: each line an object, with every fault found at once and named by its line number.
 
-A file that is one JSON array of objects, as some data sets are published, is read too; its faults name items.
+A file that is one JSON array of objects, as some data sets are published, is read too; its faults name items. So is one
+that is a single object, over any number of lines.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from leafwise.benchmarks.errors import BenchmarkError
 _MOST_TOLD = 10
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
+_MBPP = "Mbpp/"
 _MORE_FOLLOWS = "Extra data"
 """How `json` calls it that a value has ended and the file has not."""
 HALF_CHARACTER = "half a character (a lone surrogate)"
@@ -35,6 +37,11 @@ class Line(NamedTuple):
         """Whether a field is there; one that is null is not."""
         return self.data.get(field) is not None
 
+    def is_for(self, ids: Collection[str]) -> bool:
+        """Whether its `task_id` names one of these tasks; one of MBPP may be named by its number alone."""
+        given = self.data.get("task_id")
+        return str(given) in ids or f"{_MBPP}{given}" in ids
+
 
 class Faults:
     """What is wrong with a file; raised together, so that it can be mended in one go.
@@ -48,6 +55,7 @@ class Faults:
         self.place = "line"
         """What the numbers count."""
         self._found: list[tuple[int, str]] = []
+        self._numbers: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -55,6 +63,11 @@ class Faults:
     def add(self, number: int, what: str) -> None:
         """Note a fault on a line."""
         self._found.append((number, what))
+        self._numbers.add(number)
+
+    def has(self, number: int) -> bool:
+        """Whether a line has a fault."""
+        return number in self._numbers
 
     def raise_any(self, hint: str) -> None:
         """Do nothing if the file is fine.
@@ -72,6 +85,25 @@ class Faults:
         more = len(found) - len(told)
         told += [f"and {more} more"] if more else []
         raise BenchmarkError(f"{self._path} cannot be used: {'; '.join(told)}", hint)
+
+    def unread(self, hint: str, ids: Mapping[int, str], *, leave_out: bool, some: bool) -> dict[str, str]:
+        """What is wrong, for who goes on without these lines: by the task's id, or by the line where that has none.
+
+        Args:
+            hint: what a good line looks like.
+            ids: of the tasks that are lost, by the lines' numbers.
+            leave_out: whether to go on was asked for.
+            some: whether anything is left.
+
+        Raises:
+            BenchmarkError: the file has faults, and they are not left out.
+        """
+        if not (leave_out and some):
+            self.raise_any(f"{hint}; to go on without them: --leave-out-broken" if some else hint)
+        found: dict[str, list[str]] = {}
+        for number, what in sorted(self._found):
+            found.setdefault(ids.get(number, f"{self.place} {number}"), []).append(what)
+        return {name: "; ".join(what) for name, what in found.items()}
 
     def text(self, line: Line, field: str, *, filled: bool = True) -> str | None:
         """A field that has to be text; None, and a fault, if it is not.
@@ -103,10 +135,10 @@ class Faults:
             known: the ids that there are.
         """
         given = line.data.get("task_id")
-        if type(given) in (int, str) and (numbered := f"Mbpp/{given}") in known and given not in known:
+        if type(given) in (int, str) and (numbered := f"{_MBPP}{given}") in known and given not in known:
             return numbered
-        if type(given) is int and any(name.startswith("Mbpp/") for name in known):
-            self.add(line.number, f"there is no task Mbpp/{given} in the data set")
+        if type(given) is int and any(name.startswith(_MBPP) for name in known):
+            self.add(line.number, f"there is no task {_MBPP}{given} in the data set")
             return None
         task_id = self.text(line, "task_id")
         if task_id is not None and task_id not in known:
@@ -173,7 +205,7 @@ def read_lines(path: Path, faults: Faults) -> list[Line]:
         BenchmarkError: the file cannot be read, or has nothing in it.
     """
     data = read_bytes(path).removeprefix(_BOM)
-    values = list(_items(data, faults) if data.lstrip().startswith(b"[") else _lines(data, faults))
+    values = list(_items(data, faults) if data.lstrip().startswith((b"[", b"{")) else _lines(data, faults))
     if not values and not faults:
         raise BenchmarkError(f"{path} is empty", "it should have one JSON object per line")
     for number, value in values:
@@ -183,19 +215,22 @@ def read_lines(path: Path, faults: Faults) -> list[Line]:
 
 
 def _items(data: bytes, faults: Faults) -> Iterator[tuple[int, Any]]:
-    """A file that begins like an array: its items; its lines where only the first one is an array."""
+    """A file that may be one array or object: its items, or itself; its lines where only the first is an array."""
     try:
-        items = json.loads(data.decode())
+        whole = json.loads(data.decode())
     except json.JSONDecodeError as error:
-        if error.msg == _MORE_FOLLOWS:
+        if error.msg == _MORE_FOLLOWS or data.lstrip().startswith(b"{"):
             yield from _lines(data, faults)
         else:
             faults.add(error.lineno, f"not JSON ({error.msg}, column {error.colno})")
     except (ValueError, RecursionError):  # told by line
         yield from _lines(data, faults)
     else:
+        if isinstance(whole, dict):
+            yield 1, whole
+            return
         faults.place = "item"
-        yield from enumerate(items, 1)
+        yield from enumerate(whole, 1)
 
 
 def _lines(data: bytes, faults: Faults) -> Iterator[tuple[int, Any]]:

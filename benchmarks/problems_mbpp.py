@@ -27,13 +27,17 @@ _EVALPLUS = ("canonical_solution", "assertion")
 """Fields of MbppPlus.jsonl alone."""
 
 
-def read_mbpp(path: Path) -> tuple[Problem, ...]:
-    """The problems of an MBPP file, named `Mbpp/1` and so on.
+def read_mbpp(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, ...], dict[str, str]]:
+    """The problems of an MBPP file, named `Mbpp/1` and so on, and the lines that were left out, with the reasons.
+
+    Args:
+        path: the file.
+        leave_out: go on without lines that hold no usable problem.
 
     Raises:
         BenchmarkError: the file is missing or broken, or of another form; says where.
     """
-    faults, seen, problems = Faults(path), set[str](), list[Problem]()
+    faults, read, lost = Faults(path), dict[str, Problem](), dict[int, str]()
     lines = read_lines(path, faults)
     if any(all(field in line.data for field in _EVALPLUS) for line in lines):
         hint = "give MBPP as it was published (mbpp.jsonl, sanitized-mbpp.json): its own asserts are what is judged by"
@@ -41,14 +45,13 @@ def read_mbpp(path: Path) -> tuple[Problem, ...]:
     for line in lines:
         problem = _problem(line, faults)
         if problem is None:
-            continue
-        if problem.id in seen:
+            lost[line.number] = f"Mbpp/{line.data.get('task_id')}"
+        elif problem.id in read:
             faults.add(line.number, f"task_id {line.data['task_id']} is there a second time")
-            continue
-        seen.add(problem.id)
-        problems.append(problem)
-    faults.raise_any(_HINT)
-    return tuple(problems)
+        else:
+            read[problem.id] = problem
+    ids = {number: name for number, name in lost.items() if name not in read}
+    return tuple(read.values()), faults.unread(_HINT, ids, leave_out=leave_out, some=bool(read))
 
 
 def _problem(line: Line, faults: Faults) -> Problem | None:
@@ -60,7 +63,7 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
     setup = faults.text(line, "test_setup_code", filled=False) if line.has("test_setup_code") else ""
     if number is None or not (statement and code and asserts) or imports is None or setup is None:
         return None
-    code = code.replace("\r\n", "\n")
+    code, asserts = code.replace("\r\n", "\n"), [text.replace("\r\n", "\n").strip() for text in asserts]
     first = "\n".join([*imports, setup.replace("\r\n", "\n")]).strip()
     try:
         name = _entry_point(code, [*asserts, first])
@@ -72,7 +75,7 @@ def _problem(line: Line, faults: Faults) -> Problem | None:
     if name is None:
         faults.add(line.number, "neither asserts nor setup call a function that 'code' defines")
         return None
-    checks = tuple(Check(code=text.strip()) for text in asserts)
+    checks = tuple(Check(code=text) for text in asserts)
     return Problem(
         id=f"Mbpp/{number}",
         prompt=statement,
@@ -124,19 +127,24 @@ def _entry_point(code: str, tests: Sequence[str]) -> str | None:
     """The function that the tests are about: of those that the reference defines, the first that one of them calls.
 
     An assert may wrap its call (`assert set(f(x)) == ...`), may call helpers of the reference too, and may reach the
-    function only by a helper of the setup, which is why that comes last.
+    function only by a helper of the setup, which is why that comes last. A class is meant where no function is called:
+    elsewhere its objects are arguments.
     """
-    defined = {name for node in parse(code).body for name in _defines(node)}
-    for text in tests:
-        for node in ast.walk(parse(text)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
-                return node.func.id
-    return None
+    body = parse(code).body
+    classes = {node.name for node in body if isinstance(node, ast.ClassDef)}
+    functions = {name for node in body for name in _functions(node)}
+    called = [
+        node.func.id
+        for text in tests
+        for node in ast.walk(parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+    return next((name for known in (functions, classes) for name in called if name in known), None)
 
 
-def _defines(node: ast.stmt) -> list[str]:
+def _functions(node: ast.stmt) -> list[str]:
     match node:
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
             return [node.name]
         case ast.Assign(value=ast.Lambda()):
             return [target.id for target in node.targets if isinstance(target, ast.Name)]

@@ -13,7 +13,7 @@ counted. Further fields are passed over. A problem of MBPP may be named by its n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from leafwise.benchmarks.contracts import Problem
@@ -23,12 +23,13 @@ from leafwise.benchmarks.problem_lines import Faults, Line, ids_hint, kind_of, r
 _HINT = "each line is an object with 'task_id' and 'completion' or 'solution'; nothing was judged"
 
 
-def read_samples(path: Path, problems: Iterable[Problem]) -> list[Answer]:
+def read_samples(path: Path, problems: Iterable[Problem], unread: Collection[str] = ()) -> list[Answer]:
     """The answers of a file, in its order.
 
     Args:
         path: `.jsonl`, packed with gzip or not.
         problems: those that answers may be for.
+        unread: ids of problems that are left out; so are their answers.
 
     Raises:
         BenchmarkError: the file cannot be read, is empty, or has faulty lines: all are named by their numbers.
@@ -37,6 +38,8 @@ def read_samples(path: Path, problems: Iterable[Problem]) -> list[Answer]:
     faults = Faults(path)
     read: list[tuple[Line, Answer]] = []
     for line in read_lines(path, faults):
+        if line.is_for(unread):
+            continue
         task_id = faults.task(line, known)
         answer = _answer(line, None if task_id is None else known[task_id], faults)
         if answer is not None:

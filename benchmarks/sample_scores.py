@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from pydantic import Field
+
 from leafwise.benchmarks.contracts import Judgement, ProblemSet, SuiteName
 from leafwise.benchmarks.report import Machine
 from leafwise.benchmarks.scoring import Interval, pass_at_k, wilson
@@ -57,7 +59,9 @@ class JudgedFile(Contract):
     dataset_sha256: str
     """Of its problems and tests."""
     dataset_tasks: int
-    """How many tasks it has."""
+    """How many tasks it has, without those that are left out."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Tasks that cannot be scored here, and why: their samples count nowhere."""
     leafwise: str
     """Our version."""
     level: SandboxLevel

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from leafwise.benchmarks.contracts import ProblemSet
 from leafwise.benchmarks.recorded import Recorded
+from leafwise.benchmarks.recorded_files import Reading
 from leafwise.benchmarks.report import Machine, read_machine
 from leafwise.benchmarks.select_outcomes import Outcomes, Tried, judge_candidates, try_candidates
 from leafwise.benchmarks.select_pools import CHECKS, INPUTS, Pool, Trial, read_pool, whole_trial
@@ -44,6 +45,12 @@ class SelectReport(Contract):
     """Of its problems."""
     options: SelectOptions
     """What was asked for."""
+    reading: Reading
+    """What is left out, and what was not as it should be in the file; of the whole file, whatever tasks are chosen."""
+    dataset_tasks: int
+    """Tasks that the data set has."""
+    tasks: int
+    """Tasks that were measured."""
     solutions: int
     """Solutions that were read: the first ones, or all of them for the curve."""
     without_code: int
@@ -52,6 +59,10 @@ class SelectReport(Contract):
     """Tasks with fewer solutions than were asked for."""
     fewer_checks: int
     """Tasks with fewer check texts than were asked for."""
+    check_texts: int
+    """Check texts that were read."""
+    without_checks: int
+    """Those that hold no check that can be used."""
     most_checks: int = CHECKS
     """Generated checks of a task, at most."""
     most_inputs: int = INPUTS
@@ -148,6 +159,7 @@ def report_of(
     tried: Sequence[Tried],
     options: SelectOptions,
     level: SandboxLevel,
+    reading: Reading,
     advance: Callable[[], None],
 ) -> SelectReport:
     """Score the rules.
@@ -158,6 +170,7 @@ def report_of(
         tried: the candidates after they were run.
         options: what to measure.
         level: the sandbox's.
+        reading: what was not as it should be in the file.
         advance: is called `scores_of` times.
     """
     pools = [one.pool for one in tried]
@@ -174,10 +187,15 @@ def report_of(
         dataset_source=problems.source,
         dataset_sha256=problems.sha256,
         options=options,
+        reading=reading,
+        dataset_tasks=len(problems.problems),
+        tasks=len(pools),
         solutions=sum(len(pool.modules) for pool in pools),
         without_code=sum(not module for pool in pools for module in pool.modules),
         fewer_samples=sum(len(pool.modules) < options.samples for pool in pools),
         fewer_checks=sum(len(pool.checks) < options.checks for pool in pools),
+        check_texts=sum(len(pool.checks) for pool in pools),
+        without_checks=sum(not checks for pool in pools for checks in pool.checks),
         level=level,
         machine=read_machine(),
         leafwise=version("leafwise"),

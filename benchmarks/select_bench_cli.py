@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leafwise.benchmarks.data_sets_cli import DATASET_HELP, files_of, open_beside, scoring_level, self_check
+from leafwise.benchmarks.data_sets_cli import (
+    DATASET_HELP,
+    LeaveOut,
+    files_of,
+    open_beside,
+    scoring_level,
+    self_check,
+    tell_left_out,
+)
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.results_cli import STDOUT, interruptible, refuse_places, save_json
 from leafwise.runtime.progress_cli import counter
@@ -19,9 +27,12 @@ from leafwise.runtime.progress_cli import counter
 if TYPE_CHECKING:
     from leafwise.benchmarks.contracts import ProblemSet
     from leafwise.benchmarks.recorded import Recorded
+    from leafwise.benchmarks.recorded_files import Reading
     from leafwise.benchmarks.select_bench import SelectOptions, SelectReport
     from leafwise.benchmarks.select_outcomes import Outcomes
     from leafwise.benchmarks.select_scores import Row
+
+_MOST_TOLD = 5
 
 
 def select(
@@ -33,11 +44,12 @@ def select(
         False
     ),
     curve: Annotated[bool, typer.Option("--curve", help="Also draw 1, 2, 5, ... 100 of all the samples.")] = False,
-    tasks: Annotated[str, typer.Option(help="Only these tasks: ids or their numbers, separated by commas.")] = "",
+    tasks: Annotated[str, typer.Option(help="even, odd, numbers, ranges (0-9), ids; all by default.")] = "",
     half: Annotated[str, typer.Option(help="Only these tasks: even, odd.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="Only so many tasks, the first ones; 0 is all.")] = 0,
     dataset: Annotated[str, typer.Option(help=DATASET_HELP)] = "humaneval",
     plus: Annotated[Path | None, typer.Option(help="HumanEvalPlus.jsonl.gz: right means HumanEval+ too.")] = None,
+    leave_out: LeaveOut = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of generated inputs and of draws.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers; - prints them.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep what was run in this file, and don't run it again.")] = None,
@@ -46,24 +58,38 @@ def select(
 ) -> int:
     """Measure how well the team selects among recorded samples; needs no model.
 
-    Lines have `task_id`, `prompt`, `solutions` (a list of texts that continue the prompt), and, for generated checks,
-    `check_prompt` and `checks`. Visible examples are those of the data set's own prompts. The hidden tests judge what
-    was selected, and nothing else sees them. Even tasks are there to tune on, odd ones to report.
+    Lines have `task_id`, `solutions` (a list of texts; or one text a line, such as `completion`), `prompt` if the texts
+    do not continue the data set's own, and, for generated checks, `check_prompt` and `checks`. Answers may be
+    continuations, whole modules, or chat with code blocks. Visible examples are those of the data set's own prompts.
+    The hidden tests judge what was selected, and nothing else sees them. Even tasks are there to tune on, odd ones to
+    report.
     """
-    from leafwise.benchmarks.recorded import read_recorded
+    from leafwise.benchmarks.recorded_files import read_recorded
     from leafwise.benchmarks.select_bench import SelectOptions
 
     refuse_places({"--json": json_file, "--keep": keep}, [recorded, *files_of(dataset, file, plus)])
-    problems = open_beside(recorded, dataset, file, plus)
-    chosen = _chosen(read_recorded(recorded, problems.problems), tasks, half, limit)
+    problems = open_beside(recorded, dataset, file, plus, leave_out=leave_out)
+    read = read_recorded(recorded, problems.problems, leave_out=leave_out)
+    chosen = _chosen(read.tasks, tasks, half, limit)
     shown = (False,) if no_examples else (True, False)
     options = SelectOptions(samples=samples, checks=checks, examples=shown, curve=curve, seed=seed)
-    report = _measure(recorded.name, problems, chosen, options, _Where(keep, level, workers))
+    named = _Named(recorded.name, problems, chosen, read.reading)
+    report = _measure(named, options, _Where(keep, level, workers), leave_out=leave_out)
     try:
         save_json(json_file, report, "make room or choose another place; with --keep nothing is run again")
     finally:  # what was found is told, whatever became of the file
         _tell(report, as_json=json_file == STDOUT)
     return 0
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What is measured."""
+
+    file: str
+    problems: ProblemSet
+    chosen: Sequence[Recorded]
+    reading: Reading
 
 
 @dataclass(frozen=True)
@@ -75,9 +101,7 @@ class _Where:
     workers: int
 
 
-def _measure(
-    name: str, problems: ProblemSet, chosen: Sequence[Recorded], options: SelectOptions, where: _Where
-) -> SelectReport:
+def _measure(what: _Named, options: SelectOptions, where: _Where, *, leave_out: bool) -> SelectReport:
     """Everything between the command line and the tables, with bars for what takes long."""
     from leafwise.benchmarks.select_bench import (
         modules_of,
@@ -96,7 +120,10 @@ def _measure(
         _outcomes(where.keep) as outcomes,
         open_sandbox(scoring_level(where.level), workers=at_once) as sandbox,
     ):
-        self_check(problems, sandbox, {one.task_id for one in chosen})
+        checked = self_check(what.problems, sandbox, {one.task_id for one in what.chosen}, leave_out=leave_out)
+        tell_left_out(left_out := what.problems.unread | checked.left_out)
+        problems, chosen = checked.problems, [one for one in what.chosen if one.task_id not in left_out]
+        reading = what.reading.model_copy(update={"left_out": what.reading.left_out | left_out})
         with counter("reading", len(chosen)) as advance:
             pools = read_pools(problems, chosen, options, advance)
         with counter("making inputs", len(pools)) as advance:
@@ -104,32 +131,25 @@ def _measure(
         with counter("running", 2 * modules_of(pools)) as advance:
             tried = run_pools(pools, wholes, sandbox, outcomes, at_once, advance)
         with counter("scoring", scores_of(pools, options)) as advance:
-            return report_of(name, problems, tried, options, sandbox.level, advance)
+            return report_of(what.file, problems, tried, options, sandbox.level, reading, advance)
 
 
 def _chosen(recorded: Sequence[Recorded], tasks: str, half: str, limit: int) -> list[Recorded]:
     """The tasks that the command line names.
 
     Raises:
-        BenchmarkError: one of them was not recorded, or none is left.
+        BenchmarkError: none is left.
+        UsageError: one of them was not recorded.
     """
-    from leafwise.benchmarks.problems import half_of
+    from leafwise.benchmarks.problems import choose_ids, half_of
 
     if half not in ("", "even", "odd"):
         raise BenchmarkError(f"there is no half {half!r}", "use --half even or --half odd")
     found = [one for one in recorded if not half or half_of(one.task_id) == half]
-    wanted = [name.strip() for name in tasks.split(",") if name.strip()]
-    for name in wanted:
-        if not any(_is_named(one.task_id, name) for one in found):
-            raise BenchmarkError(f"there is no task {name!r} among them", f"for example --tasks {recorded[0].task_id}")
-    found = [one for one in found if not wanted or any(_is_named(one.task_id, name) for name in wanted)]
     if not found:
-        raise BenchmarkError("there is no task to measure", "choose others with --tasks or --half")
-    return found[:limit] if limit else found
-
-
-def _is_named(task_id: str, name: str) -> bool:
-    return name in (task_id, task_id.rpartition("/")[2])
+        raise BenchmarkError(f"there is no {half} task to measure", "choose others with --half or --tasks")
+    wanted = set(choose_ids([one.task_id for one in found], tasks, limit or None))
+    return [one for one in found if one.task_id in wanted]
 
 
 @contextmanager
@@ -161,12 +181,31 @@ def _tell(report: SelectReport, *, as_json: bool) -> None:
 
 def _remarks(report: SelectReport) -> Iterator[str]:
     """What the numbers do not say by themselves."""
-    if report.without_code:
-        yield f"{report.without_code} of {report.solutions} solutions have no code, and count as wrong"
-    if report.fewer_samples:
-        yield f"tasks with fewer samples: {report.fewer_samples}; all that they have count"
-    if report.fewer_checks:
-        yield f"tasks with fewer check texts: {report.fewer_checks}"
+    read = report.reading
+    if read.left_out:
+        told = [f"{task} ({why})" for task, why in [*read.left_out.items()][:_MOST_TOLD]]
+        more = ["..."] if len(read.left_out) > len(told) else []
+        yield f"tasks that are left out: {len(read.left_out)}: {', '.join([*told, *more])}"
+    missing, total = report.dataset_tasks - report.tasks, report.solutions
+    counts = [
+        (missing, f"of {report.dataset_tasks} tasks of the data set are not measured"),
+        (report.without_code, f"of {total} solutions have no code, and count as wrong"),
+        (report.fewer_samples, "tasks have fewer samples; all that they have count"),
+        (report.fewer_checks if report.check_texts else 0, "tasks have fewer check texts"),
+        (report.without_checks, f"of {report.check_texts} check texts hold no check that can be used"),
+        (read.joined, "tasks stand on several lines: their solutions are put together"),
+        (read.empty, "texts in the file are null, and count as empty"),
+        (read.cut, "texts in the file are longer than what is read of them"),
+        (read.ended, "texts in the file are read up to a mark of their end"),
+        (read.mended, "texts in the file had half a character, which is replaced"),
+    ]
+    yield from (f"{count} {what}" for count, what in counts if count)
+    if read.arms:
+        yield f"samples of several arms are put together: {', '.join(read.arms)}"
+    if not report.check_texts and report.options.checks:
+        yield "there are no generated checks"
+    if read.tests:
+        yield "fields named like tests are not read: they may be the data set's own; call generated ones 'checks'"
 
 
 def _amount(samples: int, checks: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from leafwise.runtime.syntax import parse
 
 CHECKS = 64
 """Most generated checks that candidates are run on: those that most texts propose."""
+_CANDIDATE = re.compile(r"(?<![\w.])candidate\(")
 INPUTS = 64
 """Inputs that candidates are compared on."""
 
@@ -119,7 +121,8 @@ def read_pool(problem: Problem, recorded: Recorded, solutions: int, checks: int)
     found = [extract_code(text, spec.entry_point, continued) for text in texts]
     opening = _opening(recorded.check_prompt)
     with replaying_engine(recorded.check_prompt, recorded.checks) as engine:
-        told = [opening + t for t in replayed(engine, recorded.check_prompt, min(checks, len(recorded.checks)))]
+        said = replayed(engine, recorded.check_prompt, min(checks, len(recorded.checks)))
+    told = [_with_name(opening + text, problem.entry_point) for text in said]
     return Pool(
         problem=problem,
         spec=spec,
@@ -138,6 +141,11 @@ def _with_prompt(spec: Spec, prompt: str) -> Spec:
     told = [ast.unparse(node) for node in parse(given_code(prompt, spec.entry_point)).body]
     given = "\n".join([*(text for text in told if text not in has), *([spec.given] if spec.given else [])])
     return spec.model_copy(update={"signature": spec.signature or signature, "given": given})
+
+
+def _with_name(text: str, name: str) -> str:
+    """Checks of the form `def check(candidate): assert candidate(1) == 2` are about the function itself."""
+    return text if name in text else _CANDIDATE.sub(f"{name}(", text)
 
 
 def _opening(check_prompt: str) -> str:

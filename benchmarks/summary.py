@@ -55,6 +55,8 @@ def _of_the_run(manifest: Manifest, samples: Iterable[Sample]) -> dict[Key, Samp
     places = {task: place for place, task in enumerate(manifest.tasks)}
     found: dict[Key, Sample] = {}
     for sample in samples:
+        if sample.task_id in manifest.left_out:
+            continue
         name = f"sample {sample.sample} of {sample.task_id} by {sample.arm}"
         if sample.arm not in arms or sample.task_id not in places or not 0 <= sample.sample < manifest.samples:
             raise BenchmarkError(f"{name} is not of this run", "the manifest does not ask for it")
@@ -139,6 +141,9 @@ def p_text(p: float) -> str:
 
 
 def _warnings(manifest: Manifest, arms: Sequence[ArmSummary]) -> Iterator[str]:
+    if manifest.left_out:
+        told = "; ".join(f"{task} ({why})" for task, why in manifest.left_out.items())
+        yield f"Left out of every score, because they could not be scored here: {len(manifest.left_out)} tasks: {told}."
     for arm in arms:
         if not arm.complete:
             missing, unjudged = arm.expected - arm.generated, arm.generated - arm.judged

@@ -16,14 +16,16 @@ from measured_run import sample as made_up
 
 from leafwise.agents import Settings
 from leafwise.agents.settings import Strategy
+from leafwise.benchmarks import evaluation_cli
 from leafwise.benchmarks.contracts import Generated, Job, Manifest
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.evaluation import Evaluation, plan_run
-from leafwise.benchmarks.evaluation_run import choose_tasks, in_running_order
+from leafwise.benchmarks.evaluation_run import choose_tasks, in_running_order, unaskable
 from leafwise.benchmarks.executors import Outcome
-from leafwise.benchmarks.manifest import make_manifest
+from leafwise.benchmarks.manifest import make_manifest, read_manifest
 from leafwise.benchmarks.problems import read_problem_set, task_of
 from leafwise.benchmarks.traces import read_trace, trace_path
+from leafwise.runtime.cli import main
 from leafwise.runtime.engine_options import EngineOptions
 from leafwise.runtime.errors import UsageError
 
@@ -240,5 +242,40 @@ def test_a_run_that_the_self_check_refuses_leaves_nothing(broken_task: str, tmp_
     done = bench("--out", tmp_path / "run", "--dataset", broken_task)
     assert done.returncode == 2
     assert "1 reference solutions fail here: Mbpp/1" in done.stderr
-    assert "--tasks" in done.stderr
+    assert "--leave-out-broken" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.sandbox
+def test_a_run_goes_on_without_what_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = {"task_id": 2, "text": "Double.", "code": "def f(x):\n    return 2 * x", "test_list": ["assert f(2) == 4"]}
+    strange = {"task_id": 4, "text": "Write an asynchronous function to double."}
+    lines = [right, {**right, "task_id": 1, "code": "def f(x): return x"}, {**right, "task_id": 3, "code": "def f(:"}]
+    (tmp_path / "mbpp.jsonl").write_text("\n".join(map(json.dumps, [*lines, {**right, **strange}, "no object"])))
+    monkeypatch.setattr(evaluation_cli._Where, "open_executor", lambda *_: Machine())
+    asked = ["bench", "humaneval", "--dataset", f"mbpp:{tmp_path / 'mbpp.jsonl'}", "--out", str(tmp_path / "run")]
+    assert main(asked) == 2
+    assert "line 3: code or tests are no Python" in (said := capsys.readouterr().err)
+    assert "--leave-out-broken" in said
+    for more in ([], ["--resume"]):
+        assert main([*asked, "--leave-out-broken", *more]) == 0
+        output = capsys.readouterr()
+        assert "LEFT OUT, because they can't be scored here: 4 tasks" in output.err
+        assert "Mbpp/1: failed: AssertionError" in output.err
+        assert "Left out of every score, because they could not be scored here: 4 tasks" in output.out
+    manifest = read_manifest(tmp_path / "run" / "manifest.json")
+    assert manifest.tasks == ("Mbpp/2",)
+    assert [*manifest.left_out] == ["Mbpp/3", "line 5", "Mbpp/4", "Mbpp/1"]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["complete"] is True
+    assert summary["tasks"] == ["Mbpp/2"]
+
+
+def test_tasks_that_cannot_be_asked_are_refused() -> None:
+    strange = PROBLEMS.problems[0].model_copy(update={"prompt": "Write an async function f.", "completes": False})
+    problems = PROBLEMS.model_copy(update={"problems": (strange, *PROBLEMS.problems[1:])})
+    assert unaskable(problems, ["HumanEval/1"], leave_out=False) == {}
+    with pytest.raises(BenchmarkError, match="1 tasks cannot be asked: HumanEval/0: the task asks for an async"):
+        unaskable(problems, ["HumanEval/0", "HumanEval/1"], leave_out=False)

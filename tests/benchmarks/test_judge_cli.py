@@ -155,3 +155,20 @@ def test_a_full_disk_loses_nothing(
     assert 0 < len(outcomes(out)) < 20
     assert judge(samples, "--out", out, "--resume") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "16/20 passed"
+
+
+@pytest.mark.sandbox
+def test_answers_to_what_is_broken_count_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = {"text": "Double.", "code": "def f(x): return 2 * x", "test_list": ["assert f(2) == 4"]}
+    codes = {1: task["code"], 2: "def f(x): return x", 3: "def f(:", 4: task["code"]}
+    mbpp, samples, out = tmp_path / "mbpp.jsonl", tmp_path / "s.jsonl", tmp_path / "out.json"
+    mbpp.write_text("".join(json.dumps({**task, "task_id": i, "code": code}) + "\n" for i, code in codes.items()))
+    answers = [{"task_id": task_id, "completion": task["code"]} for task_id in (1, "2", "Mbpp/3")]
+    samples.write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    assert judge(samples, "--dataset", f"mbpp:{mbpp}") == 2
+    assert "--leave-out-broken" in capsys.readouterr().err
+    assert judge(samples, "--dataset", f"mbpp:{mbpp}", "--leave-out-broken", "--json", out) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines() == ["1 of 2 tasks have no sample", "1/1 passed"]
+    assert "LEFT OUT, because they can't be scored here: 2 tasks" in output.err
+    assert [*json.loads(out.read_text())["left_out"]] == ["Mbpp/3", "Mbpp/2"]

@@ -11,7 +11,7 @@ from leafwise.agents import Settings
 from leafwise.benchmarks import manifest as module
 from leafwise.benchmarks.contracts import Manifest, ModelFile, Problem, ProblemSet, Suite
 from leafwise.benchmarks.errors import BenchmarkError
-from leafwise.benchmarks.manifest import make_manifest, merged, read_manifest, write_manifest
+from leafwise.benchmarks.manifest import make_manifest, merged, read_manifest, without_tasks, write_manifest
 from leafwise.runtime.engine_options import EngineOptions
 
 SUITE = Suite(name="base", setup="", checks=(), cpu_seconds=1)
@@ -128,3 +128,12 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
         read_manifest(path)
     with pytest.raises(BenchmarkError, match="cannot read"):
         read_manifest(tmp_path / "none")
+
+
+def test_what_was_left_out_stays_out_until_it_is_asked_and_fine() -> None:
+    old = without_tasks(make(tasks=["T/0", "T/1"]), {"T/1": "fails", "line 3": "no JSON"})
+    assert old.tasks == ("T/0",)
+    assert merged(old, make(tasks=["T/0"])).left_out == old.left_out
+    mended = merged(old, make(tasks=["T/0", "T/1"]))
+    assert (mended.tasks, mended.left_out) == (("T/0", "T/1"), {"line 3": "no JSON"})
+    assert merged(mended, without_tasks(make(tasks=["T/0", "T/1"]), {"T/0": "fails"})).tasks == ("T/1",)

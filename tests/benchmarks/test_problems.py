@@ -12,8 +12,8 @@ import pytest
 
 from leafwise.benchmarks.contracts import Problem
 from leafwise.benchmarks.errors import BenchmarkError
-from leafwise.benchmarks.judge import Answer, judge_samples
 from leafwise.benchmarks.problems import half_of, read_problem_set, task_of
+from leafwise.benchmarks.self_check import check_environment
 from leafwise.runtime.sandbox import open_sandbox
 
 OWN: dict[str, Any] = {
@@ -141,6 +141,9 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     own = written(tmp_path / "own.jsonl", OWN)
     with pytest.raises(BenchmarkError, match="the data set mbpp is read from a file"):
         read_problem_set("mbpp")
+    with pytest.raises(BenchmarkError, match="has MBPP's form") as caught:
+        read_problem_set("own", written(tmp_path / "mbpp.jsonl", MBPP))
+    assert f"--dataset mbpp:{tmp_path / 'mbpp.jsonl'}" in str(caught.value.hint)
     with pytest.raises(BenchmarkError, match="are for HumanEval"):
         read_problem_set("own", own, own)
 
@@ -266,20 +269,87 @@ def test_a_bad_file_of_mbpp_is_an_error_that_says_where(tmp_path: Path, lines: l
     assert caught.value.hint
 
 
+ODD_REFERENCES = [
+    ("import sys\r\ndef add(x, y):\r\n\treturn x + y", ["assert add(sys.maxsize, 1) > sys.maxsize"], ""),
+    ("class Node:\r\n\tx = 3\r\ndef get(n):\r\n\treturn n.x", ["assert get(root) == 3"], "root = Node()\r\n"),
+    ("def sum(a, b):\n  sum = a - b\n  return sum", ["assert sum(3, 1) == 2", "assert sum(1, 1) == 0"], ""),
+    (
+        "def rev(n):\n  return n\ndef check(n):\n  return rev(n) == 7",
+        ["assert check(7)", "assert check(1) is False"],
+        "",
+    ),
+    ("def solution(n):\n  print(n)\n  return 'No'", [" assert solution(1) == 'No' \r\n"], ""),
+    ("def first(x):\n  return x[0]", ["assert first([1, 2]) == 1,2", "assert not first([0])"], ""),
+    ("import cmath\ndef angle(a, b):\n  return cmath.phase(a + b)", ["assert angle(0, 1j) == 1.5707963267948966"], ""),
+    ("import collections\ndef count(x):\n  return collections.Counter(x)", ["assert count([1, 1]) == ({1: 2})"], ""),
+    (
+        "def many(*x):\n  for i in x:\n    yield i",
+        ["assert list(many(*[1, 2])) == [1, 2]", "assert set(many(1)) == {1}"],
+        "",
+    ),
+    ("def test_same(x):\n  return x", ["assert str(test_same(1)) == '1' and test_same(2) == 2"], ""),
+    ("MAX = 9\ndef most(n):\n  return min(n, MAX)", ["assert most(99) == MAX"], ""),
+]
+
+
 def test_mbpps_odd_references_pass(tmp_path: Path) -> None:
-    """An assert that names a module, carriage returns, and a setup that builds on classes of the answer."""
+    """Names of builtins and of tests, modules and classes of the reference, carriage returns, tabs, odd values."""
     lines = [
-        {**MBPP, "code": "import sys\r\n" + MBPP["code"], "test_list": ["assert add(sys.maxsize, 1) > sys.maxsize"]},
-        {
-            **{**MBPP, "task_id": 8, "code": "class Node:\r\n    x = 3\r\ndef get(node):\r\n    return node.x"},
-            **{"test_setup_code": "root = Node()\r\n", "test_list": ["assert get(root) == 3"]},
-        },
+        {**MBPP, "task_id": i, "code": code, "test_list": asserts, "test_setup_code": setup}
+        for i, (code, asserts, setup) in enumerate(ODD_REFERENCES)
     ]
-    problems = read(tmp_path, "mbpp", *lines)
+    problems = read_problem_set("mbpp", written(tmp_path / "mbpp.jsonl", *lines))
     with open_sandbox() as sandbox:
-        answers = [Answer(task_id=problem.id, module=problem.reference) for problem in problems]
-        found = list(judge_samples(problems, answers, sandbox))
-    assert [judgement.passed("base") for judgement in found] == [True, True], found
+        assert check_environment(problems, sandbox).problems == problems
+
+
+ODD_ASSERTS = {
+    "f_set": ["assert set(NAME([1, 2, 2])) == set([1, 2])", "assert sorted(NAME((3, 1))) == [1, 3]"],
+    "sum": ["assert sum(10, 15) == 6"],
+    "check": ["assert check(70) == False"],
+    "solution": ["assert solution(4, 2, 7) == 'No solution'"],
+    "first": [" assert first([3, 4]) == 3,4 \r\n"],
+    "wrapped": ["assert str(NAME(1)) == '1'", "assert not NAME(0)", "assert NAME(*[4])", "assert NAME(True) is True"],
+    "near": ["assert math.isclose(NAME(2), 4.0, rel_tol=0.001)"],
+    "chain": ["assert Pair(1, 2) == chain(Pair(0, 1), 1)"],
+}
+
+
+@pytest.mark.parametrize("name", ODD_ASSERTS)
+def test_the_entry_point_of_odd_asserts(tmp_path: Path, name: str) -> None:
+    code = f"import math\r\nclass Pair:\r\n\tpass\r\ndef helper(x):\r\n\treturn x\r\ndef {name}(*x):\r\n\treturn x"
+    asserts = [text.replace("NAME", name) for text in ODD_ASSERTS[name]]
+    (found,) = read(tmp_path, "mbpp", {**MBPP, "code": code, "test_list": asserts})
+    assert found.entry_point == name
+    assert task_of(found).entry_point == name
+    assert [check.code for check in found.suites[0].checks] == [text.strip() for text in asserts]
+
+
+def test_a_value_behind_an_assert_is_its_message(tmp_path: Path) -> None:
+    """MBPP has `assert first([3, 4]) == 3,4`, which asks for 3 alone."""
+    (problem,) = read(tmp_path, "mbpp", {**MBPP, "test_list": ["assert add(1, 2) == 3,4"]})
+    (example,) = task_of(problem).examples
+    assert (example.code, example.expected) == ("add(1, 2)", "3")
+
+
+def test_lines_that_hold_no_problem_can_be_left_out(tmp_path: Path) -> None:
+    broken = [
+        {**MBPP, "task_id": 8, "code": "def add(:"},
+        '{"task_id": ',
+        MBPP,
+        {**MBPP, "task_id": 9, "test_list": []},
+    ]
+    file = written(tmp_path / "file.jsonl", MBPP, *broken)
+    found = read_problem_set("mbpp", file, leave_out=True)
+    assert [problem.id for problem in found.problems] == ["Mbpp/7"]
+    assert [*found.unread] == ["Mbpp/8", "line 3", "line 4", "Mbpp/9"]
+    assert "no Python" in found.unread["Mbpp/8"]
+    assert found.sha256 == read_problem_set("mbpp", written(tmp_path / "file.jsonl", MBPP)).sha256
+    own = written(tmp_path / "own.jsonl", {**OWN, "task_id": "Own/2", "test": "x"}, OWN, OWN)
+    assert [*read_problem_set("own", own, leave_out=True).unread] == ["Own/2", "line 3"]
+    with pytest.raises(BenchmarkError, match="line 1: 'test' does not define check") as caught:
+        read_problem_set("own", written(tmp_path / "own.jsonl", {**OWN, "test": "x"}), leave_out=True)
+    assert "--leave-out-broken" not in str(caught.value.hint)
 
 
 # --- the wall --------------------------------------------------------------------------------------------------------

@@ -1,17 +1,14 @@
-"""Selection on recorded samples: reading the file, replaying it, drawing from it, and the rules' numbers."""
+"""Selection on recorded samples: replaying them, drawing from them, and the rules' numbers."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leafwise.agents.contracts import Evidence
-from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.problems_humaneval import humaneval_problem
-from leafwise.benchmarks.recorded import Recorded, read_recorded, replayed, replaying_engine
+from leafwise.benchmarks.recorded import Recorded, replayed, replaying_engine
 from leafwise.benchmarks.select_outcomes import Tried
 from leafwise.benchmarks.select_pools import Pool, read_pool, whole_trial
 from leafwise.benchmarks.select_scores import rows_of_curve, rows_of_first
@@ -38,55 +35,6 @@ RECORDED = Recorded(
 )
 
 
-def line(**fields: Any) -> dict[str, Any]:
-    return {**RECORDED.model_dump(mode="json"), **fields}
-
-
-def written(path: Path, *lines: Any) -> Path:
-    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    return path
-
-
-def test_a_file_is_read(tmp_path: Path) -> None:
-    assert read_recorded(written(tmp_path / "r.jsonl", line(further=1)), [PROBLEM]) == [RECORDED]
-
-
-def test_checks_may_be_missing(tmp_path: Path) -> None:
-    bare = {"task_id": "Tiny/2", "prompt": PROMPT, "solutions": ["    pass\n"]}
-    (found,) = read_recorded(written(tmp_path / "r.jsonl", bare), [PROBLEM])
-    assert (found.check_prompt, found.checks) == ("", ())
-    null = {**bare, "check_prompt": None, "checks": None}
-    assert read_recorded(written(tmp_path / "r.jsonl", null), [PROBLEM]) == [found]
-
-
-FAULTS = {
-    "stranger": (line(task_id="Other/1"), "there is no task 'Other/1'"),
-    "no solutions": ({"task_id": "Tiny/2", "prompt": "x"}, "no 'solutions'"),
-    "empty": (line(solutions=[]), "'solutions' is empty"),
-    "text for a list": (line(solutions="x"), "'solutions' is text, not a list"),
-    "numbers": (line(solutions=["x", 1]), "'solutions' holds a number, not only texts"),
-    "no list of checks": (line(checks="x"), "'checks' is text, not a list"),
-    "check prompt": (line(check_prompt=1), "'check_prompt' is a number, not text"),
-    "no prompt": (line(prompt=" "), "'prompt' is empty"),
-    "surrogate": (line(solutions=["\ud800"]), "half a character"),
-    "not an object": ([1], "a list, not an object"),
-}
-
-
-@pytest.mark.parametrize(("bad", "told"), FAULTS.values(), ids=FAULTS)
-def test_faults_are_named_by_their_lines(bad: Any, told: str, tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError) as caught:
-        read_recorded(written(tmp_path / "r.jsonl", line(), bad), [PROBLEM])
-    assert f"line 2: {told}" in caught.value.message or told in caught.value.message
-    assert "line 2" in caught.value.message
-    assert "'solutions'" in caught.value.hint
-
-
-def test_a_task_stands_there_once(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="line 2: Tiny/2 is on line 1 already"):
-        read_recorded(written(tmp_path / "r.jsonl", line(), line()), [PROBLEM])
-
-
 def test_the_engine_gives_again_what_was_recorded() -> None:
     with replaying_engine("p", SOLUTIONS) as engine:
         assert replayed(engine, "p", 3) == [*SOLUTIONS[:3]]
@@ -108,6 +56,15 @@ def test_a_pool_is_read_as_the_team_reads() -> None:
     assert [len(checks) for checks in found.checks] == [1, 2, 0]
     assert found.calls[0] == ("double(1)", "double(5)")
     assert [example.code for example in found.spec.examples] == ["double(2)"]
+
+
+def test_checks_about_a_candidate_are_about_the_function() -> None:
+    text = "def check(candidate):\n    assert candidate(1) == 2\n    assert other.candidate(3) == 2\n"
+    for prompt in ("", "# write tests"):
+        asked = RECORDED.model_copy(update={"check_prompt": prompt, "checks": (text,)})
+        found = read_pool(PROBLEM, asked, 9, 9)
+        assert [(check.code, check.expected) for check in found.checks[0]] == [("double(1)", "2")]
+        assert found.calls == (("double(1)",),)
 
 
 def test_draws_are_the_same_for_the_same_seed_and_differ_otherwise() -> None:

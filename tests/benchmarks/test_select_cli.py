@@ -106,3 +106,26 @@ def test_ctrl_c_says_what_is_kept(
     assert select("--no-examples", "--json", "-") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["without_code"], report["solutions"], report["fewer_samples"]) == (1, 3, 1)
+
+
+@pytest.mark.sandbox
+def test_few_tasks_in_another_tools_form(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = [{**PROBLEM, "task_id": f"Tiny/{i}"} for i in range(6)]
+    tasks[4]["canonical_solution"] = "    return n\n"
+    (here / "tiny.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    ids = (5, "Other/9", 4, 3, 2, 1)
+    lines = [{"task_id": i, "completion": text} for i in ids for text in RECORDED["solutions"]]
+    (here / "r.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert select("--tasks", "2-4", "--limit", "3") == 2
+    assert "1 reference solutions fail here: Tiny/4" in capsys.readouterr().err
+    assert select("--tasks", "7") == 2
+    assert "no task 7" in capsys.readouterr().err
+    assert select("--tasks", "2-5", "--half", "even", "--leave-out-broken", "--json", "out.json") == 0
+    output = capsys.readouterr()
+    assert "LEFT OUT, because they can't be scored here: 1 tasks" in output.err
+    assert "5 of 6 tasks of the data set are not measured\n" in output.out
+    assert "there are no generated checks\n" in output.out
+    report = json.loads(Path("out.json").read_text())
+    assert (report["tasks"], report["solutions"]) == (1, 3)
+    left_out = {"Other/9": "the data set has no such task", "Tiny/4": "failed: AssertionError"}
+    assert report["reading"]["left_out"] == left_out

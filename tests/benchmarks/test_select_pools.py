@@ -10,6 +10,7 @@ from test_select import PROBLEM, PROMPT, RECORDED, SOLUTIONS, tried
 
 from leafwise.benchmarks.problems_mbpp import read_mbpp
 from leafwise.benchmarks.recorded import Recorded
+from leafwise.benchmarks.recorded_files import Reading
 from leafwise.benchmarks.select_bench import SelectOptions, report_of, scores_of
 from leafwise.benchmarks.select_bench_cli import _tell
 from leafwise.benchmarks.select_outcomes import Outcomes, judge_candidates, try_candidates
@@ -42,7 +43,7 @@ def mbpp_pool(tmp_path: Path, prompt: str, solution: str) -> Pool:
         "test_list": ["assert halve(4) == 2"],
     }
     (tmp_path / "mbpp.jsonl").write_text(json.dumps(line))
-    (problem,) = read_mbpp(tmp_path / "mbpp.jsonl")
+    (problem,), _ = read_mbpp(tmp_path / "mbpp.jsonl")
     return read_pool(problem, Recorded(task_id="Mbpp/2", prompt=prompt, solutions=(solution,)), 9, 9)
 
 
@@ -78,15 +79,27 @@ def test_what_has_no_code_and_tasks_with_few_samples_are_told(capsys: pytest.Cap
 
     steps: list[int] = []
     asked, one = options(samples=20, curve=True), tried()
-    report = report_of("f", read_problem_set("humaneval"), [one], asked, SandboxLevel.SCRIPTED, lambda: steps.append(1))
+    reading = Reading(left_out={f"Other/{i}": "no such task" for i in range(7)}, cut=3, tests=True, arms=("a", "b"))
+    problems = read_problem_set("humaneval")
+    report = report_of("f", problems, [one], asked, SandboxLevel.SCRIPTED, reading, lambda: steps.append(1))
     assert (report.solutions, report.without_code) == (len(SOLUTIONS), 1)
     assert (report.fewer_samples, report.fewer_checks) == (1, 1)
     assert len(steps) == scores_of([one.pool], asked) == 3  # the first ones, and draws of 1 and of 2
     _tell(report, as_json=False)
     said = capsys.readouterr().out
-    assert "1 of 4 solutions have no code, and count as wrong\n" in said
-    assert "tasks with fewer samples: 1; all that they have count\n" in said
-    assert "tasks with fewer check texts: 1\n" in said
+    for remark in (
+        "1 of 4 solutions have no code, and count as wrong",
+        "1 tasks have fewer samples; all that they have count",
+        "1 tasks have fewer check texts",
+        "1 of 3 check texts hold no check that can be used",
+        "163 of 164 tasks of the data set are not measured",
+        "samples of several arms are put together: a, b",
+        "3 texts in the file are longer than what is read of them",
+        "fields named like tests are not read: they may be the data set's own; call generated ones 'checks'",
+    ):
+        assert f"{remark}\n" in said
+    assert "tasks that are left out: 7: Other/0 (no such task), " in said
+    assert "Other/4 (no such task), ...\n" in said
     whole = report.model_copy(update={"without_code": 0, "fewer_samples": 0, "fewer_checks": 0})
     _tell(whole, as_json=False)
     assert "fewer" not in (said := capsys.readouterr().out)

@@ -130,7 +130,43 @@ def test_only_tasks_that_are_asked_need_a_reference_that_passes(sandbox: Sandbox
     check_environment(broken, sandbox, tasks=["HumanEval/1", "HumanEval/2"])
     with pytest.raises(BenchmarkError, match="HumanEval/3") as caught:
         check_environment(broken, sandbox, tasks=["HumanEval/2", "HumanEval/3"])
-    assert "--tasks" in str(caught.value.hint)
+    assert "--leave-out-broken" in str(caught.value.hint)
+
+
+SLOW = "def f(x):\n    for _ in range(10**9):\n        if process_time() > 0.3:\n            return x\n"
+FAIR = mbpp(f"from time import process_time\n{SLOW}", "assert f(1) == 1")
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("limit", [0.1, 0.4], ids=["stopped by it", "near it"])
+def test_a_slow_reference_raises_the_limit_of_its_problem(
+    sandbox: Sandbox, limit: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    (problem,) = FAIR.problems
+    hurried = problem.model_copy(update={"suites": (problem.suites[0].model_copy(update={"cpu_seconds": limit}),)})
+    quick = WEAK["the function is a lambda"].problems[0].model_copy(update={"id": "Mbpp/2"})
+    found = check_environment(FAIR.model_copy(update={"problems": (hurried, quick)}), sandbox)
+    assert found.left_out == {}
+    slow, unchanged = found.problems.problems
+    assert 4 * 0.3 <= slow.suites[0].cpu_seconds <= 10
+    assert unchanged == quick
+    assert "Mbpp/1" in caplog.text
+
+
+@pytest.mark.sandbox
+def test_what_is_broken_is_left_out_where_that_is_asked_for(sandbox: Sandbox) -> None:
+    broken = changed(3, reference="def below_zero(operations):\n    return 7\n")
+    anything = broken.problems[4].suites[0].model_copy(update={"checks": (Check(code="1"),)})
+    problems = [*broken.problems[:4], broken.problems[4].model_copy(update={"suites": (anything,)}), broken.problems[5]]
+    broken = broken.model_copy(update={"problems": tuple(problems)})
+    found = check_environment(broken, sandbox, leave_out=True)
+    assert [*found.left_out] == ["HumanEval/3", "HumanEval/4"]
+    assert found.left_out["HumanEval/3"].startswith("failed: AssertionError")
+    assert found.left_out["HumanEval/4"] == "its tests accept anything"
+    with pytest.raises(BenchmarkError, match="1 reference solutions fail here: HumanEval/3"):
+        check_environment(broken, sandbox, tasks=["HumanEval/3"], leave_out=True)  # nothing would be left
+    with pytest.raises(BenchmarkError, match="known-bad programs passed: HumanEval/4"):
+        check_environment(broken, sandbox, tasks=["HumanEval/3", "HumanEval/4"], leave_out=True)
 
 
 def test_it_tells_how_far_it_is() -> None:
@@ -143,7 +179,7 @@ def test_it_tells_how_far_it_is() -> None:
 def test_a_judge_that_is_always_content_is_refused() -> None:
     content = ScriptedSandbox(lambda program: Verdict(status=Status.PASSED, level=SandboxLevel.SCRIPTED))
     with pytest.raises(BenchmarkError, match="known-bad programs passed"):
-        check_environment(FEW, content)
+        check_environment(FEW, content, leave_out=True)
 
 
 @pytest.mark.parametrize("kind", [*SPECIAL, *BODIES])
