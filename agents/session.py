@@ -83,7 +83,9 @@ class Session:
                     stack.enter_context(self.stored.locked())
                 writer = self._open_trace(stack)
                 engines, sandbox = self._open(stack)
-                team = Team(engines[Role.CODER], sandbox, self.settings, listen, stop=stop, engines=engines)
+                coder = engines[Role.CODER]
+                settings = self.settings.for_planner(engines[Role.GENERALIST].info.parameters)
+                team = Team(coder, sandbox, settings, listen, stop=stop, engines=engines)
                 stack.callback(team.cancel_all)  # of a caller's engine, nothing may go on for nobody
                 return self._work(team, stack)
         except LeafwiseError as error:
@@ -112,7 +114,7 @@ class Session:
             models={role.value: engine.info.model_dump() for role, engine in team.engines.items()},
             sandbox=team.sandbox.level.value,
             task=task.model_dump(mode="json"),
-            settings=self.settings.model_dump(),
+            settings=team.settings.model_dump(),
         )
         if note:
             team.emit(EventKind.NOTE, _PLACE, note)

@@ -176,5 +176,7 @@ class ModelInfo(Contract):
     """Tokens that one sequence can hold."""
     running: int
     """Samples that can run at once; more wait."""
+    parameters: int | None = None
+    """Weights of the model; None if that is not known, as of a server's."""
     detail: str = ""
     """How it runs, one line for people: cache, attention, process, server."""

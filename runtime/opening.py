@@ -106,6 +106,7 @@ def _info(name: str, header: GGUFHeader, plan: MemoryPlan) -> ModelInfo:
         architecture=header.architecture,
         context=plan.context,
         running=plan.running,
+        parameters=header.parameters,
         detail=plan.describe(),
     )
 

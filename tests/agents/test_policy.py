@@ -58,6 +58,7 @@ HARD = Situation(
 )
 DIRECT = Settings(strategy="direct")
 RESAMPLE = Settings(strategy="resample")
+SMALL = SETTINGS.for_planner(135_000_000)
 PAPER = Settings(strategy="paper", max_depth=2, repair_rounds=2)
 PLANNED: dict[str, Any] = {"planned": frozenset([ROOT]), "plans": 2, "latest": {ROOT: Step.OUTLINE}}
 GROWN: dict[str, Any] = {**PLANNED, "latest": {ROOT: Step.COMPOSE}, "growths": 1}
@@ -102,7 +103,9 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "without consensus the first pass ends the task": ({**PASSING, "settings": without(Part.CONSENSUS)}, SELECT),
     # marginal value
     "a hard task is split where the budget carries a tree": ({}, PLAN),
-    "but not before a round of whole drafts has failed": ({"drafts": 3}, DRAFT),
+    "but not before a few whole drafts have failed": ({"drafts": 0}, DRAFT),
+    "where a small model plans, not before thirty": ({"settings": SMALL, "drafts": 27}, DRAFT),
+    "then where a small model plans too": ({"settings": SMALL, "drafts": 30}, PLAN),
     "a small budget is spent on drafts": ({"answers_left": 5.0}, DRAFT),
     "nothing is left for anything but the end": ({**ENOUGH, "answers_left": 1.0}, SELECT),
     "a plan that came to nothing: drafts go on": (PLANNED, DRAFT),

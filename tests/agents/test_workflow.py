@@ -44,6 +44,26 @@ def run(replies: dict[str, Any], sandbox: ScriptedSandbox, **settings: Any) -> R
     return started.result(), events, engine.requests
 
 
+@pytest.mark.parametrize(
+    ("parameters", "chance", "rounds"),
+    [(135_000_000, None, 4), (8_000_000_000, None, 1), (None, None, 1), (8_000_000_000, 0.1, 4), (135_000_000, 1.0, 1)],
+)
+def test_where_a_small_model_plans_drafts_go_on_for_longer(
+    parameters: int | None, chance: float | None, rounds: int
+) -> None:
+    """As the chance of a split says that is given, or that the model's size suggests."""
+    replies = {"draft": BAD, "generalist": PLAN, "leaf": leaf_reply, "compose": GOOD, "tester": "", "critic": ""}
+    engine = scripted_team(replies)
+    engine.info = engine.info.model_copy(update={"parameters": parameters})
+    settings = Settings(split_chance=chance, repair_rounds=0)
+    started = start(TASK, model=engine, sandbox=judge_by(lambda s: "square_of(" in s), settings=settings)
+    events = list(started)
+    steps = [step.partition(":")[0] for step in steps_of(events)]
+    assert steps.index("plan") == rounds
+    told = next(event for event in events if event.kind is EventKind.RUN_STARTED)
+    assert told.data["settings"]["split_chance"] == (0.1 if rounds == 4 else 1.0)
+
+
 def test_a_resumed_run_finds_its_state_as_it_was() -> None:
     check = Check(code="f(1)", expected="1", cpu_seconds=0.25)
     spec = Spec(statement="One.", entry_point="f", examples=(check,))
