@@ -96,6 +96,10 @@ class _Tester:
         names = let_classes_make(names, self._job["entry_point"])
         self._names = CheckNames(self._job, names)
         sys.modules["solution"] = Solution(module, names, self._job["entry_point"])
+        if "pytest" in self._job["setup"]:
+            from leafwise.runtime.inside_pytest import offer_pytest  # few checks need it
+
+            offer_pytest()
         failure = self._set_up()
         self._names.ask_for_entry_point()
         for number, check in enumerate(self._job["checks"]):
