@@ -8,9 +8,9 @@ then judges with its own operators. What it must not be is an answer that agrees
   asks it.
 - Arithmetic with plain data gives no plain data, and an object that can only be compared with other objects.
 - An object that the checks made themselves, by calling one of its classes by name, is no answer in place of plain data.
-  Its arithmetic and membership may have plain operands and plain results (`Vector(1, 2) * 2`, `3 in Interval(1, 5)`),
-  which are worth as much as those of a method. If its class is made of a plain type, as `class Stack(list)` is, its
-  plain value is asked for where it is compared with plain data.
+  Its order, arithmetic and membership may have plain operands and plain results (`Vector(1, 2) * 2`,
+  `3 in Interval(1, 5)`), which are worth as much as those of a method. It equals no plain data all the same; only if
+  its class is made of a plain type, as `class Stack(list)` is, its plain value is asked for and compared.
 
 What the candidate raises counts everywhere. Runs inside the sandbox, standard library only.
 """
@@ -232,7 +232,7 @@ def _forwarded(name: str, *, is_reflected: bool = False) -> Callable[..., Any]:
         solver: Asks = _part(self, "solver")
         ours = (self, *(other for other in others if isinstance(other, Remote)))
         roles = {_part(one, "role") for one in ours}
-        is_made = roles == {_MADE} and name not in COMPARISONS
+        is_made = roles == {_MADE}
         operation = f"own {name}" if is_made else name
         value = solver.request(operation, *others, self) if is_reflected else solver.request(operation, self, *others)
         if is_made:

@@ -7,6 +7,7 @@ import pytest
 from leafwise.agents.contracts import Spec
 from leafwise.agents.errors import TaskError
 from leafwise.agents.prompt_text import shown_examples
+from leafwise.agents.reading import read_task
 from leafwise.agents.tests_file import read_tests
 
 NAMED = """\
@@ -153,3 +154,13 @@ def test_prompts_show_a_parametrized_test_once_with_its_cases() -> None:
     setup, checks = read_tests(text)
     shown = shown_examples(Spec(statement="f", entry_point="f", examples=checks, setup=setup))
     assert shown == "def test_a(a):\n    assert f(a)\ntest_a(a=1)\ntest_a(a=2)\ndef test_b():\n    assert f(3)"
+
+
+def test_what_cases_are_made_with_is_not_what_is_asked_for() -> None:
+    text = (
+        "@pytest.mark.parametrize('a', [Point(1, 2), Point(3, 4)])\ndef test_a(a): assert length(a)\n"
+        "class TestB:\n    @pytest.mark.parametrize('a', [Point(1, 2)])\n    def test_b(self, a): assert length(a)\n"
+    )
+    task = read_task("Write a function called length", tests=read_tests(text))
+    assert task.entry_point == "length"
+    assert len(task.examples) == 3

@@ -49,6 +49,8 @@ class Interval:
         def __add__(self, other): return other
     def __init__(self, low, high): self.low, self.high = low, high
     def __contains__(self, number): return self.low <= number <= self.high
+    def __lt__(self, other): return self.high < other
+    def __eq__(self, other): return True
 class Cache(collections.OrderedDict):
     def __init__(self, most):
         super().__init__()
@@ -140,6 +142,7 @@ def sandbox() -> Iterator[Sandbox]:
         "assert str(Vector(1)) == f'{Vector(1)}' == '<[1]>' and f'{Vector(1, 2):.1f}' == '1.0 2.0'",
         "assert int(Vector()) == 7 and round(Vector(1.26), 1) == Vector(1.3) and list(reversed(Vector())) == ['back']",
         "assert 3 in Interval(1, 5) and 7 not in Interval(1, 5) and Interval.End() + 3 == 3",
+        "assert Interval(1, 5) < 6 > Interval(1, 5) and not Interval(1, 5) < 5 and Interval(1, 5) != 3",
         "c = Cache(2)\nc.put(1, 1)\nc.put(2, 2)\nc.put(3, 3)\nassert c == {2: 2, 3: 3} == c and list(c) == [2, 3]",
         "s = Stack()\ns.push(1)\ns.push(2)\nassert s == [1, 2] and s.pop() == 2 and s + [3] == [1, 3] and [2] != s",
         "assert Pair(1, 2) == (1, 2) == pair() == Pair(1, 2) and Pair(1, 2) + Pair(3, 4) == Pair(4, 6)",
@@ -201,6 +204,7 @@ EXPECTED = [
     "assert sum([f(2), f(3)]) == 4",
     "assert not sum([f(2), f(3)]) - 4",
     "assert f(2) - 4 < f(3) - 4",
+    "assert sorted([f(2), 4])[0] == 4 or max(f(2), 4)",
     "assert round(f(2), 1) == 0 or [4][f(2)] == 4",
     "import math\nassert math.isclose(f(2), 4) or math.isclose(0, f(2) - 4)",
     "assert f'{f(2) - 4:d}' == '0'",
