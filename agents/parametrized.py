@@ -97,7 +97,7 @@ def _names(test: str, node: ast.expr) -> tuple[list[str], bool]:
     """The names, and whether a case is a value by itself and no tuple of values."""
     try:
         value = ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         value = None
     match value:
         case str():
@@ -157,7 +157,7 @@ def _bounds(arguments: Sequence[ast.expr]) -> list[int]:
     """Start, stop and step of a range of numbers that are written down; nothing for any other."""
     try:
         numbers = [ast.literal_eval(argument) for argument in arguments]
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return []
     fits = len(numbers) <= 3 and all(type(number) is int for number in numbers) and numbers[2:] != [0]
     return numbers if fits else []

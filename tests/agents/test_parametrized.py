@@ -110,6 +110,7 @@ if __name__ == "__main__":
         ('@pytest.mark.parametrize("a,b", [(*x, 2)])\ndef test_a(a, b): ...', "is not one value for each"),
         ('@pytest.mark.parametrize("a,b", [make()])\ndef test_a(a, b): ...', "is not one value for each"),
         ("@pytest.mark.parametrize(NAMES, [1])\ndef test_a(a): ...", "the names of its parametrize are no text"),
+        ("@pytest.mark.parametrize({[]}, [1])\ndef test_a(a): ...", "the names of its parametrize are no text"),
         ('@pytest.mark.parametrize("a", [1], indirect=True)\ndef test_a(a): ...', "is indirect"),
         ('@pytest.mark.parametrize("a")\ndef test_a(a): ...', "lacks names or cases"),
         ('@pytest.mark.parametrize("a", [1])\ndef test_a(b): ...', "it does not take a"),
