@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 
 from leafwise.agents.contracts import Failure, Spec
 from leafwise.agents.given import parse_code
@@ -45,16 +46,19 @@ def shown_examples(spec: Spec) -> str:
     """Examples that the statement does not contain already, as a tests file would have them."""
     hidden = [e for e in spec.examples if e.code not in spec.statement]
     texts = [_shown_example(example, spec.setup) for example in hidden]
-    return "\n".join([text for text in texts if len(text) <= 4 * _LONGEST_SHOWN][:_SHOWN_EXAMPLES])
+    short = [text for text in texts if len(text[0]) <= 4 * _LONGEST_SHOWN]
+    return "\n".join([*dict.fromkeys(itertools.chain(*short))][:_SHOWN_EXAMPLES])
 
 
-def _shown_example(example: Check, setup: str) -> str:
+def _shown_example(example: Check, setup: str) -> tuple[str, ...]:
+    """An example, or what it calls if that says more, and the call if its arguments say something too."""
     if example.expected is not None:
-        return f"assert {example.code} == {example.expected}"
+        return (f"assert {example.code} == {example.expected}",)
     if example.raises is not None:
-        return f"{example.code}  # raises {example.raises}"
+        return (f"{example.code}  # raises {example.raises}",)
     for node in parse(setup).body:
         # a call of a test function says nothing: its body does
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and example.code.startswith(f"{node.name}("):
-            return ast.unparse(node)
-    return example.code
+            is_case = example.code.endswith(")") and not example.code.endswith("()")
+            return (ast.unparse(node), example.code) if is_case else (ast.unparse(node),)
+    return (example.code,)

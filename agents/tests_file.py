@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from leafwise.agents.errors import TaskError
+from leafwise.agents.parametrized import Values, values_of
 from leafwise.agents.tests_in_order import asserts, checks_in_order, constants, may_come_first
-from leafwise.agents.tests_of_classes import checks_of_class, is_skipped, refuse_what_cannot_run
+from leafwise.agents.tests_of_classes import cases, checks_of_class, is_skipped
+from leafwise.agents.tests_with_pytest import is_fixture, refuse_other_pytest, without_marks
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
 
-_PACKAGES = frozenset(("pytest", "hypothesis", "numpy", "pandas", "scipy", "sympy", "nose", "parameterized", "mock"))
-_NEVER = {"pytest": " (tests with fixtures or parametrize cannot be run even then)"}
+_PACKAGES = frozenset(("hypothesis", "numpy", "pandas", "scipy", "sympy", "nose", "parameterized", "mock"))
+_OFFERED = "pytest"
+"""The sandbox has a part of it."""
 _HOOKS = ("setUpModule", "setup_module", "setup_function")
 
 
@@ -23,9 +26,10 @@ def read_tests_file(
 ) -> tuple[str, tuple[Check, ...]]:
     """Setup code and checks of a tests file.
 
-    Understood: top-level `assert`s, `test_*` functions, `unittest.TestCase` methods, pytest's `Test*` classes, and
-    HumanEval's `check(candidate)`. Imports, helpers, and all else at top level before the first assert are setup; what
-    stands between asserts belongs to the check behind it. The sandbox has the standard library and what is allowed.
+    Understood: top-level `assert`s, `test_*` functions, `unittest.TestCase` methods, pytest's `Test*` classes, each
+    case of `pytest.mark.parametrize`, and HumanEval's `check(candidate)`. Imports, helpers, and all else at top level
+    before the first assert are setup; what stands between asserts belongs to the check behind it. The sandbox has the
+    standard library, a part of pytest, and what is allowed.
 
     Args:
         path: the file.
@@ -46,26 +50,25 @@ def read_tests(
     text: str, name: str = "tests", entry_point: str | None = None, allow_imports: Sequence[str] = ()
 ) -> tuple[str, tuple[Check, ...]]:
     """Setup code and checks of a test module's text; see `read_tests_file`."""
-    try:
-        module = parse(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        line = getattr(error, "lineno", None)
-        where = f", line {line}" if line else ""
-        raise TaskError(f"the tests file {name} has a syntax error{where}", "run it with python to see it") from error
+    module = _parsed(text, name)
     setup, rest, tests = list[ast.stmt](), list[ast.stmt](), list[Check]()
     classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
-    fixed = constants(module)
+    fixed, values = constants(module), values_of(module)
+    if _OFFERED not in allow_imports:
+        refuse_other_pytest(module, name)
     for statement in module.body:
         if (changed := _import_of_answer(statement, name, allow_imports)) is not None:
             setup.append(changed)
             continue
-        tests += _tests_of(statement, entry_point, classes)
-        if _runs_tests(statement):
+        tests += _tests_of(statement, entry_point, classes, values)
+        if is_fixture(statement) or _runs_tests(statement):
             continue
         if statement in fixed or (not rest and not asserts(statement)) or may_come_first(statement, setup, rest):
             setup.append(statement)
         else:
             rest.append(statement)
+    for statement in (*setup, *rest):
+        without_marks(statement, values)
     # as in Python, where a module is executed before any of its test functions is called
     checks = list(dict.fromkeys([*checks_in_order(rest, setup), *tests]))
     if not checks:
@@ -73,6 +76,15 @@ def read_tests(
             f"no check found in the tests file {name}", "write asserts, test_* functions or unittest.TestCase methods"
         )
     return ast.unparse(ast.Module(body=setup, type_ignores=[])), tuple(checks)
+
+
+def _parsed(text: str, name: str) -> ast.Module:
+    try:
+        return parse(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        where = f", line {line}" if line else ""
+        raise TaskError(f"the tests file {name} has a syntax error{where}", "run it with python to see it") from error
 
 
 def _import_of_answer(statement: ast.stmt, name: str, allowed: Sequence[str]) -> ast.stmt | None:
@@ -101,8 +113,7 @@ def _import_of_answer(statement: ast.stmt, name: str, allowed: Sequence[str]) ->
     if foreign := [top for m in modules if (top := m.split(".")[0]) in _PACKAGES and top not in allowed]:
         raise TaskError(
             f"the tests file {name} imports {foreign[0]}, which the sandbox does not have",
-            "use asserts and the standard library only, or give "
-            f"--allow-import {foreign[0]}{_NEVER.get(foreign[0], '')}",
+            f"use asserts and the standard library only, or give --allow-import {foreign[0]}",
         )
     return changed
 
@@ -124,14 +135,16 @@ def _refuse_packages(names: Sequence[ast.alias], name: str, allowed: Sequence[st
 
 def _is_known(module: str, allowed: Sequence[str]) -> bool:
     top = module.split(".")[0]
-    return top == "__future__" or top in sys.stdlib_module_names or top in allowed
+    return top in ("__future__", _OFFERED) or top in sys.stdlib_module_names or top in allowed
 
 
 def _as_solution(alias: ast.alias, allowed: Sequence[str]) -> ast.alias:
     return alias if _is_known(alias.name, allowed) else ast.alias(name="solution", asname=alias.asname or alias.name)
 
 
-def _tests_of(statement: ast.stmt, entry_point: str | None, classes: Mapping[str, ast.ClassDef]) -> list[Check]:
+def _tests_of(
+    statement: ast.stmt, entry_point: str | None, classes: Mapping[str, ast.ClassDef], values: Values
+) -> list[Check]:
     """The checks of a definition, or of a call that runs tests.
 
     Raises:
@@ -145,12 +158,13 @@ def _tests_of(statement: ast.stmt, entry_point: str | None, classes: Mapping[str
                 f"{statement.name}, which sets up tests, cannot be run", "call it in the tests that need it"
             )
         case ast.FunctionDef() | ast.AsyncFunctionDef() if statement.name.startswith("test"):
-            refuse_what_cannot_run(statement, takes=0)
-            return [Check(code=f"{statement.name}()")] if not is_skipped(statement) else []
+            if is_skipped(statement) or is_fixture(statement):
+                return []
+            return [Check(code=f"{statement.name}({case})") for case in cases(statement, (), values, takes=0)]
         case ast.Expr(value=ast.Call(func=ast.Name(id=name)) as call) if _is_test(name):
             return [Check(code=ast.unparse(call))]
         case ast.ClassDef():
-            return checks_of_class(statement, classes)
+            return checks_of_class(statement, classes, values)
         case _:
             return []
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from leafwise.agents.errors import TaskError
+from leafwise.agents.parametrized import Values, cases_of, resolved
 from leafwise.runtime.sandbox_contracts import Check
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -14,16 +15,24 @@ _CASE = "_case"
 _FOR_A_CLASS = {True: ("setUpClass", "tearDownClass"), False: ("setup_class", "teardown_class")}
 _FOR_A_METHOD = ("setup_method", "teardown_method")
 _NEVER_RUN = ("setup", "teardown")  # nose's, which pytest has given up
+UNDERSTOOD = (
+    "understood are plain functions and methods without arguments, pytest.mark.parametrize with cases that are written "
+    "down, pytest.raises, approx, fail and param"
+)
+"""What of pytest can be run."""
 
 
-def checks_of_class(statement: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> list[Check]:
-    """One check for each test method of a class, inherited ones too; none if the class is no test.
+def checks_of_class(
+    statement: ast.ClassDef, classes: Mapping[str, ast.ClassDef], values: Values | None = None
+) -> list[Check]:
+    """One check for each case of each test method of a class, inherited ones too; none if the class is no test.
 
     What is set up for a whole class is set up for each of its tests: they are tried one by one.
 
     Args:
         statement: the class.
         classes: the file's classes by name, for what is inherited.
+        values: of the module's names, for the cases of parametrized tests.
 
     Raises:
         TaskError: a test, or what sets it up, cannot be run.
@@ -36,11 +45,41 @@ def checks_of_class(statement: ast.ClassDef, classes: Mapping[str, ast.ClassDef]
     for member in (m for c in lineage for m in c.body if isinstance(m, Function)):
         methods.setdefault(member.name, member)
     tests = [m for m in methods.values() if m.name.startswith("test") and not is_skipped(m)]
-    for test in tests:
-        refuse_what_cannot_run(test, takes=1)
     if tests and not is_case:
         _refuse_setup(methods)
-    return [Check(code=_code(statement.name, test.name, methods, is_case)) for test in tests]
+    marks = [mark for c in lineage for mark in c.decorator_list]
+    return [
+        Check(code=_code(statement.name, test.name, case, methods, is_case))
+        for test in tests
+        for case in cases(test, marks, values or {}, takes=1, may_have=not is_case)
+    ]
+
+
+def cases(test: Function, marks: Sequence[ast.expr], values: Values, takes: int, may_have: bool = True) -> list[str]:
+    """The arguments of each call of a test that is to be tried: one call without any, unless it is parametrized.
+
+    Args:
+        test: the test.
+        marks: decorators of its class.
+        values: of the module's names.
+        takes: how many arguments it gets anyway.
+        may_have: whether it may be parametrized.
+
+    Raises:
+        TaskError: it cannot be run.
+    """
+    decorators = [resolved(decorator, values) for decorator in (*test.decorator_list, *marks)]
+    if _leave_out(decorators):
+        return []
+    names, found = cases_of(test.name, decorators, values)
+    missing = sorted({*names} - {argument.arg for argument in _arguments(test)})
+    if missing or (names and not may_have):
+        why = f"it does not take {missing[0]}" if missing else "methods of a TestCase get no arguments"
+        raise TaskError(f"the test {test.name} cannot be run with parametrize: {why}", UNDERSTOOD)
+    if any("usefixtures" in ast.unparse(decorator) for decorator in decorators):
+        raise TaskError(f"the test {test.name} cannot be run: it uses fixtures", UNDERSTOOD)
+    refuse_what_cannot_run(test, takes + len(names))
+    return found
 
 
 def _lineage(statement: ast.ClassDef, classes: Mapping[str, ast.ClassDef], depth: int = 0) -> Iterator[ast.ClassDef]:
@@ -51,12 +90,12 @@ def _lineage(statement: ast.ClassDef, classes: Mapping[str, ast.ClassDef], depth
             yield from _lineage(classes[base.id], classes, depth + 1)
 
 
-def _code(name: str, test: str, methods: Mapping[str, Function], is_case: bool) -> str:
+def _code(name: str, test: str, case: str, methods: Mapping[str, Function], is_case: bool) -> str:
     """How one test runs: an expression where nothing has to be done before or after it."""
     before, after = ([f"{name}.{hook}()"] if hook in methods else [] for hook in _FOR_A_CLASS[is_case])
-    run = f"{name}('{test}').debug()" if is_case else f"{name}().{test}()"  # debug() runs setUp and tearDown
+    run = f"{name}('{test}').debug()" if is_case else f"{name}().{test}({case})"  # debug() runs setUp and tearDown
     if not is_case and any(hook in methods for hook in _FOR_A_METHOD):
-        run = f"{_CASE}.{test}()"
+        run = f"{_CASE}.{test}({case})"
         before.append(f"{_CASE} = {name}()")
         hooks = [_call_of_hook(methods[hook], test) if hook in methods else [] for hook in _FOR_A_METHOD]
         before += hooks[0]
@@ -68,7 +107,7 @@ def _code(name: str, test: str, methods: Mapping[str, Function], is_case: bool) 
 
 def _call_of_hook(hook: Function, test: str) -> list[str]:
     """A hook that takes an argument gets the test method, as from pytest."""
-    return [f"{_CASE}.{hook.name}({f'{_CASE}.{test}' if _parameters(hook) > 1 else ''})"]
+    return [f"{_CASE}.{hook.name}({f'{_CASE}.{test}' if len(_arguments(hook)) > 1 else ''})"]
 
 
 def _refuse_setup(methods: Mapping[str, Function]) -> None:
@@ -95,19 +134,23 @@ def refuse_what_cannot_run(test: Function, takes: int) -> None:
         takes: how many arguments it gets, its own object or class among them.
 
     Raises:
-        TaskError: the test is asynchronous or wants arguments (pytest's fixtures and parameters are not there).
+        TaskError: the test is asynchronous or wants other arguments (pytest's fixtures are not there).
     """
-    if isinstance(test, ast.AsyncFunctionDef) or _parameters(test) > takes:
+    if isinstance(test, ast.AsyncFunctionDef) or len(_arguments(test)) > takes:
         why = "it is asynchronous" if isinstance(test, ast.AsyncFunctionDef) else "it takes arguments"
-        hint = "write it as a plain function without arguments: fixtures and parametrize are not there"
+        hint = f"fixtures are not there, so call what they would do; {UNDERSTOOD}"
         raise TaskError(f"the test {test.name} cannot be run: {why}", hint)
 
 
-def _parameters(function: Function) -> int:
-    arguments = function.args
-    return len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs)
+def _arguments(function: Function) -> list[ast.arg]:
+    return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
 
 
 def is_skipped(test: Function | ast.ClassDef) -> bool:
-    """Whether a decorator says that a test is not to be run."""
-    return any("skip" in ast.unparse(decorator).lower() for decorator in test.decorator_list)
+    """Whether a decorator says that a test is not to be run, or that it fails."""
+    return _leave_out(test.decorator_list)
+
+
+def _leave_out(decorators: Sequence[ast.expr]) -> bool:
+    names = [ast.unparse(decorator).partition("(")[0].lower() for decorator in decorators]
+    return any("skip" in name or "xfail" in name for name in names)

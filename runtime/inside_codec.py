@@ -7,12 +7,13 @@
 | tuple, set, frozenset, dict, deque | `{"t": [..]}`, `s`, `f`, `{"d": [keys, values]}`, `{"q": [items, maxlen]}` |
 | bytes, bytearray, complex, range, Decimal, Fraction | `b`, `B`, `c`, `r`, `D`, `F` |
 | date, time, datetime (a time zone as its offset), timedelta | `w`, `l` |
+| paths of the file system | `p` |
 | builtin types by name, Ellipsis and NotImplemented | `T`, `E` |
 | arrays and scalars of numpy, see `inside_arrays` | `a`, `g` |
 
 Order, keys of any kind and signs of zero are kept; that two places hold the same object is not. A value of a subclass
 crosses as the first plain type among its bases, read through that type's own methods, since the subclass may override
-any; `inside_kinds` has the exceptions among arguments. Everything else (functions, objects, files, a value beyond the
+any; `inside_kinds` has the exceptions. Everything else (functions, objects, files, a value beyond the
 caps below) is no plain data: `refer` gives its tree, or it raises `UncrossableError`; of a tree only the side that
 wrote `refer` knows what it stands for, `resolve`.
 
@@ -48,7 +49,7 @@ _TYPES = {
     if isinstance(value, type) and not name.startswith("_") and value.__module__ == "builtins"
 }
 _TYPE_NAMES = {id(value): name for name, value in _TYPES.items() if value.__name__ == name}
-_BASES: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__  # a metaclass may define __mro__ anew
+bases_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__  # a metaclass may define __mro__ anew
 
 
 class UncrossableError(Exception):
@@ -66,7 +67,6 @@ class Codec:
         refer: gives the tree for a value that is not plain data; without it such a value raises `UncrossableError`.
         resolve: gives the value for a tag that is not plain data; without it such a tag raises `MalformedError`.
         max_nodes: values with more values inside do not cross.
-        known: class and encoder, by the id of the class, where that is not the usual one.
     """
 
     def __init__(
@@ -74,11 +74,10 @@ class Codec:
         refer: Callable[[object], Tree] | None = None,
         resolve: Callable[[str, Tree], object] | None = None,
         max_nodes: int = MAX_NODES,
-        known: dict[int, tuple[type, Encode]] | None = None,
     ) -> None:
         self._refer, self._resolve = refer, resolve
         self._max_nodes = self._nodes_left = max_nodes
-        self._found = known or {}
+        self._found: dict[int, tuple[type, Encode]] = {}
 
     def encode(self, value: object) -> Tree:
         """The tree of a value.
@@ -100,11 +99,13 @@ class Codec:
         """
         if type(tree) not in _NESTED:
             return tree
-        self._nodes_left = self._max_nodes - 1
+        before, self._nodes_left = self._nodes_left, self._max_nodes - 1
         try:
             return self.all(tree, 1) if type(tree) is list else self._tagged(tree, 1)
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
             raise MalformedError(f"{type(error).__name__}: {error}"[:200]) from error
+        finally:  # a set may have asked one of its items for a hash, and so have decoded another value
+            self._nodes_left = before
 
     # The rest is for the encoders and decoders. What is beyond a cap is an OverflowError among them.
 
@@ -270,7 +271,7 @@ def _encoder_of(kind: type) -> Encode:
     if id(kind) in _COMMON:
         return Codec.refer
     known = _ENCODERS | late_encoders()
-    return next((known[id(base)] for base in _BASES(kind) if id(base) in known), Codec.refer)
+    return next((known[id(base)] for base in bases_of(kind) if id(base) in known), Codec.refer)
 
 
 def _decode_dict(codec: Codec, payload: Tree, depth: int) -> dict[Any, Any]:

@@ -43,6 +43,8 @@ class CandidateErrors:
             error = kind(*plain)
         except Exception:  # constructors of library exceptions may want other arguments
             error = _bare(kind, plain, text)
+        fields = {str(name): Codec().decode(tree) for name, tree in described.get("fields", {}).items()}
+        vars(error).update({name: value for name, value in fields.items() if not name.startswith("_")})
         return with_origin(error, text, line if isinstance(line, int) else None)
 
     def class_of(self, chain: Tree) -> type[BaseException]:

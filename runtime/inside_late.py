@@ -1,4 +1,4 @@
-"""Plain types of modules that may not be loaded, for the value codec: dates and times, decimals, fractions, arrays.
+"""Plain types of modules that may not be loaded, for the value codec: times, decimals, fractions, paths, arrays.
 
 The process that forks for every program must not pay for them. A value of such a type only exists where its module is
 loaded, so encoding looks there and nowhere else; decoding imports a module of the standard library when a tree asks for
@@ -22,6 +22,7 @@ from leafwise.runtime.inside_arrays import (
 if TYPE_CHECKING:
     from leafwise.runtime.inside_codec import Codec, Encode, Tree
 
+_PATHS = ("PosixPath", "PurePosixPath", "PureWindowsPath")
 _MAX_FRACTION = 1 << 16
 """Most bits of the shorter half of a fraction: making one takes time that grows with their square."""
 
@@ -74,6 +75,10 @@ def _ordered_encoder(ordered: Any) -> Encode:
     return encode
 
 
+def _path_encoder(path: Any) -> Encode:
+    return lambda codec, value, depth: {"p": [path.__name__, codec.each((path.__str__(value),), 1, depth)]}
+
+
 def _halves(numerator: int, denominator: int) -> tuple[int, int]:
     if min(int.bit_length(numerator), int.bit_length(denominator)) > _MAX_FRACTION:
         raise OverflowError("a fraction of too many digits")
@@ -88,6 +93,7 @@ _LATE: tuple[tuple[str, str, Callable[[Any], Encode]], ...] = (
     ("datetime", "timedelta", _delta_encoder),
     ("decimal", "Decimal", _decimal_encoder),
     ("fractions", "Fraction", _fraction_encoder),
+    *(("pathlib", name, _path_encoder) for name in _PATHS),
     ("numpy", "ndarray", array_encoder),
     ("numpy", "generic", scalar_encoder),
     ("numpy", "str_", text_encoder),
@@ -123,11 +129,25 @@ def _decode_fraction(codec: Codec, payload: Tree, depth: int) -> Any:
     return fractions.Fraction(*_halves(*codec.numbers(payload, depth)))
 
 
+def _decode_path(codec: Codec, payload: Tree, depth: int) -> Any:
+    import pathlib
+
+    name, text = payload
+    return {known: getattr(pathlib, known) for known in _PATHS}[name](*map(_text, codec.all(text, depth)))
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError("text expected")
+    return value
+
+
 LATE_DECODERS: dict[str, Callable[[Codec, Tree, int], Any]] = {
     "w": _decode_clock,
     "l": _decode_delta,
     "D": _decode_decimal,
     "F": _decode_fraction,
+    "p": _decode_path,
     "a": decode_array,
     "g": decode_scalar,
 }

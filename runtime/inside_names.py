@@ -11,7 +11,7 @@ import importlib
 import types
 from typing import Any
 
-from leafwise.runtime.inside_remote import Remote
+from leafwise.runtime.inside_standin import Remote, is_maker, maker, means_class
 
 PRELOADED = (
     "collections",
@@ -35,6 +35,15 @@ _USUAL = {
     "Fraction": "fractions",
 }
 """Names that expected values are often built with, and their modules."""
+
+
+def let_classes_make(names: dict[str, Any], entry_point: str | None) -> dict[str, Any]:
+    """The program's names, its classes among them as such whose objects the checks may call their own.
+
+    Where a function is asked for, a class that stands in its place is none of these: its objects would answer for plain
+    data. Where no function is known by name, capital letters tell what the checks mean by a name.
+    """
+    return {name: maker(value) if name != entry_point and means_class(name) else value for name, value in names.items()}
 
 
 class CheckNames:
@@ -105,7 +114,9 @@ class Solution(types.ModuleType):
         if name not in names:
             raise AttributeError(f"the program has no top-level name {name!r}")
         held = names[name]
-        return held if isinstance(held, type) else getattr(module, name)
+        if isinstance(held, type):
+            return held
+        return maker(getattr(module, name)) if is_maker(held) else getattr(module, name)
 
 
 def _of_library(name: str) -> Any:

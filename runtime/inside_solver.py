@@ -8,6 +8,8 @@ only.
 from __future__ import annotations
 
 import builtins
+import contextlib
+import copy
 import gc
 import io
 import linecache
@@ -20,32 +22,49 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from leafwise.runtime.inside_codec import Codec, Tree, UncrossableError
-from leafwise.runtime.inside_kinds import decode_kind
+from leafwise.runtime.inside_kinds import KindCodec
 from leafwise.runtime.inside_operators import OPERATORS, enter, leave
+from leafwise.runtime.inside_standin import CLASS, OBJECT, VALUE
 from leafwise.runtime.inside_timer import CallTimer, OutOfTimeError
 from leafwise.runtime.inside_trace import Tracer
 from leafwise.runtime.inside_values import is_mutable
 from leafwise.runtime.inside_wire import Link
 
 FILENAME = "solution.py"
+_OWN = "own "
+"""Before an operation whose result is wanted as an object, see `_Solver._own`."""
+_NO_CONTAINER = frozenset(("own", "cb", "builtin", "slice"))
+"""Tags of arguments that have no content to send back."""
 _MAX_CONSTANT = 10_000
 """Values in a module constant that is sent along with the names; a larger one is sent when it is asked for."""
 _TOO_LONG = {"error": {"chain": [["builtins", "OverflowError"]], "text": "the result is too long", "args": None}}
+_MAX_FIELDS = 20
+"""Attributes of an exception that are sent along with it."""
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda function, /, *args, **kwargs: function(*args, **kwargs),
     "get": getattr,
     "set": setattr,
+    "unset": delattr,
     "len": len,
     "item": operator.getitem,
     "put": operator.setitem,
     "drop": operator.delitem,
     "iter": iter,
     "next": next,
+    "reversed": reversed,
+    "holds": operator.contains,
     "str": str,
     "repr": repr,
+    "format": format,
     "bool": bool,
+    "hash": hash,
+    "equal": lambda one, other: bool(one == other),
+    "unequal": lambda one, other: bool(one != other),
     "isinstance": isinstance,
-    "state": lambda value: _state(value),
+    "issubclass": issubclass,
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "value": lambda value: value,
     "enter": enter,
     "leave": leave,
     **OPERATORS,
@@ -58,8 +77,9 @@ class _Solver:
         self._tracer = tracer
         self._timer = CallTimer()
         self._objects: list[object] = []
-        self._codec = Codec(self._refer, self._resolve)
-        self._constants = Codec(self._refer, self._resolve, _MAX_CONSTANT)
+        self._numbers: dict[int, int] = {}
+        self._codec = KindCodec(self._refer, self._resolve)
+        self._constants = KindCodec(self._refer, self._resolve, _MAX_CONSTANT)
 
     def load(self, source: str) -> Tree:
         """Run the candidate's module; the answer describes its top-level names."""
@@ -83,8 +103,12 @@ class _Solver:
         try:
             args = self._codec.decode(trees)
             kwargs = {name: self._codec.decode(tree) for name, tree in named.items()}
-            value = self._carry_out(request["op"], args, kwargs)
-            reply = self._result(value, [*enumerate(args), *kwargs.items()])
+            operation = request["op"].removeprefix(_OWN)
+            value = self._carry_out(operation, args, kwargs)
+            if operation != request["op"]:
+                reply = {"value": self._own(value)}
+            else:
+                reply = self._result(value, [*enumerate(args), *kwargs.items()])
         except BaseException as error:  # whatever it raises is the answer
             reply = {"error": self._describe(TimeoutError(*error.args) if type(error) is OutOfTimeError else error)}
             args, kwargs = locals().get("args", []), locals().get("kwargs", {})
@@ -114,7 +138,7 @@ class _Solver:
         changed = []
         for key, value in values:
             tree = before[key]
-            if type(tree) is list or (type(tree) is dict and "own" not in tree and "cb" not in tree):
+            if type(tree) is list or (type(tree) is dict and _NO_CONTAINER.isdisjoint(tree)):
                 after = self._value(value)
                 if repr(after) != repr(tree):  # == would take True for 1
                     changed.append([key, after])
@@ -126,12 +150,20 @@ class _Solver:
         except (UncrossableError, RecursionError, MemoryError):
             return self._refer(value)
 
-    def _refer(self, value: object) -> Tree:
-        self._objects.append(value)
+    def _own(self, value: object) -> Tree:
+        """The tree of an object that is wanted as such though it may be plain data, as one of a `class Stack(list)`."""
+        tree = self._value(value)
+        is_plain = type(tree) is not dict or "ref" not in tree
+        return self._refer(value, VALUE) if is_plain and type(value).__module__ == "solution" else tree
+
+    def _refer(self, value: object, nature: str = OBJECT) -> Tree:
+        number = self._numbers.setdefault(id(value), len(self._objects))  # of one that is kept, so no other gets its id
+        if number == len(self._objects):
+            self._objects.append(value)
         kind = type(value)
-        described = {"id": len(self._objects) - 1, "type": f"{kind.__module__}.{kind.__qualname__}"[:200]}
+        described = {"id": number, "type": f"{kind.__module__}.{kind.__qualname__}"[:200], "nature": nature}
         if isinstance(value, type):
-            described["class"] = value.__qualname__[:200]
+            described["nature"] = CLASS
             if issubclass(value, BaseException):
                 described["chain"] = _chain(value)
         return {"ref": described}
@@ -139,8 +171,8 @@ class _Solver:
     def _resolve(self, tag: str, payload: Tree) -> object:
         if tag == "own":
             return self._objects[payload]
-        if tag == "kind":
-            return decode_kind(self._codec, payload)
+        if tag == "slice":
+            return slice(*self._codec.all(payload, 1))
         if tag == "builtin":
             return getattr(builtins, payload)
         if tag == "cb":
@@ -169,15 +201,19 @@ class _Solver:
             args = Codec().encode(error.args)
         except (UncrossableError, RecursionError):
             args = None
-        return {"chain": _chain(type(error)), "text": text, "args": args, "line": _line(error)}
+        described = {"chain": _chain(type(error)), "text": text, "args": args, "line": _line(error)}
+        fields = _fields(error)
+        return described | {"fields": fields} if fields else described
 
 
-def _state(value: object) -> tuple[object, ...]:
-    """What makes two objects equal: type and fields of a data class that compares, else which object it is."""
-    kind, params = type(value), getattr(value, "__dataclass_params__", None)
-    if params is None or not params.eq or isinstance(value, type):
-        return (kind.__qualname__, id(value))
-    return (kind.__qualname__, *(getattr(value, name) for name in kind.__dataclass_fields__))  # type: ignore[attr-defined]
+def _fields(error: BaseException) -> dict[str, Tree]:
+    """What the candidate has put into an exception beside its arguments, as far as it is plain data."""
+    fields = {}
+    with contextlib.suppress(Exception):  # the candidate's class may say what it likes of its attributes
+        for name, value in [*vars(error).items()][:_MAX_FIELDS]:
+            with contextlib.suppress(UncrossableError):
+                fields[str(name)] = Codec(max_nodes=_MAX_CONSTANT).encode(value)
+    return fields
 
 
 def _chain(kind: type[BaseException]) -> list[list[str]]:

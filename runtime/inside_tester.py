@@ -16,8 +16,10 @@ from typing import Any
 
 from leafwise.runtime.inside_child import content
 from leafwise.runtime.inside_errors import LoadError, origin_of
-from leafwise.runtime.inside_names import PRELOADED, CheckNames, Solution
-from leafwise.runtime.inside_remote import NotTriedError, Remote, Solver, SolverLost
+from leafwise.runtime.inside_kinds import shown_plainly
+from leafwise.runtime.inside_names import PRELOADED, CheckNames, Solution, let_classes_make
+from leafwise.runtime.inside_remote import Solver, SolverLost
+from leafwise.runtime.inside_standin import NotTriedError, Remote
 from leafwise.runtime.inside_tester_state import TesterState, hide_modules_of
 from leafwise.runtime.inside_trace import KEPT_LINES, MAX_SHOWN, MAX_VALUES
 from leafwise.runtime.inside_values import same
@@ -91,8 +93,13 @@ class _Tester:
 
     def run(self, module: Remote, names: dict[str, Any]) -> None:
         self.write({"loaded": True})
+        names = let_classes_make(names, self._job["entry_point"])
         self._names = CheckNames(self._job, names)
         sys.modules["solution"] = Solution(module, names, self._job["entry_point"])
+        if "pytest" in self._job["setup"]:
+            from leafwise.runtime.inside_pytest import offer_pytest  # few checks need it
+
+            offer_pytest()
         failure = self._set_up()
         self._names.ask_for_entry_point()
         for number, check in enumerate(self._job["checks"]):
@@ -166,7 +173,7 @@ class _Tester:
     def _shown(self, value: object) -> str:
         self._solver.describing = True
         try:
-            return _cut(repr(value))
+            return _cut(shown_plainly(value))
         except Exception as error:  # an integer of too many digits, for one: no reason for a right answer to fail
             return f"<{type(value).__name__}: {type(error).__name__} when it is to be shown>"
         finally:

@@ -56,7 +56,9 @@ class TesterState:
 
     def is_clean_again(self) -> bool:
         """Forget the last program, its values and its random numbers; whether all else is as it was before it."""
-        sys.modules.pop("solution", None)
+        for name in ("solution", "pytest"):  # made for the program, so without a spec, which pytest itself would have
+            if getattr(sys.modules.get(name), "__spec__", None) is None:
+                sys.modules.pop(name, None)
         gc.collect()  # a function of the setup and the names it was made among hold each other
         if (random := sys.modules.get("random")) is not None:
             random.seed()

@@ -67,10 +67,12 @@ def same(value: object, expected: object) -> bool:
 
     Arrays are the same if they have one shape and all elements are equal, so NaN makes them differ; a scalar has the
     shape `()`, and nothing else is the same as an array, nor are the two broadcast. Lists, tuples and dicts are
-    compared as `==` does, identity before equality included, but with this rule for the arrays in them. Anything else
-    is left to its own `==`, which may raise what it likes.
+    compared as `==` does, identity before equality included, but with this rule for the arrays in them. Anything else,
+    what wants to compare itself with arrays included, is left to its own `==`, which may raise what it likes.
     """
-    if array_type() is None:
+    if (
+        array_type() is None or getattr(type(expected), "__array_ufunc__", True) is None
+    ):  # the latter as pytest's approx
         return bool(value == expected)
     if isinstance(value, array_type()) or isinstance(expected, array_type()):
         return _shape(value) == _shape(expected) and bool(sys.modules["numpy"].all(value == expected))

@@ -101,7 +101,9 @@ class Program(Contract):
     entry_point: str | None = None
     """The function that is asked for, if it is known. Where its name is a builtin's, such as `sum`, that name is the
     program's in the code of the checks, and nothing if the program has none. The program's other functions under such
-    names are not seen there, and in expected values none is: they would judge.
+    names are not seen there, and in expected values none is: they would judge. A class under the name of this function
+    is taken for a function; objects of the program's other classes that the checks make may take part in arithmetic
+    and membership tests with plain data, see `runtime.inside_standin`.
     """
     trusted_checks: bool = False
     """Whether setup and checks come from a data set and not from a model: they then run in a tester process that is

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict, deque, namedtuple
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -39,6 +39,7 @@ hashable = st.recursive(
     | st.dates()
     | st.times()
     | st.timedeltas()
+    | st.sampled_from([Path("a/b"), PurePosixPath("/ä"), PureWindowsPath("c:/a")])
     | st.builds(range, st.integers(-5, 5), st.integers(-5, 5), st.integers(1, 3))
     | st.sampled_from([int, str, list, dict, bool, ValueError, ..., NotImplemented]),
     lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=4),
@@ -189,7 +190,7 @@ tree = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from("intusfdbBcrqDFwlTEag") | st.sampled_from(["ref", "own", "cb", ""]), inner, max_size=2
+            st.sampled_from("intusfdbBcrqDFwlTEagp") | st.sampled_from(["ref", "own", "cb", ""]), inner, max_size=2
         )
     ),
     max_leaves=8,

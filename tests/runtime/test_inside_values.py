@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leafwise.runtime.inside_pytest import Approx
 from leafwise.runtime.inside_values import is_mutable, restore, same
 
 
@@ -116,6 +117,13 @@ def test_same_arrays(value: object, expected: object) -> None:
 )
 def test_different_arrays(value: object, expected: object) -> None:
     assert same(value, expected) is same(expected, value) is False
+
+
+@pytest.mark.parametrize("approx", [Approx, pytest.approx])
+def test_approximate_arrays(approx: Any) -> None:
+    assert same(np.array([0.3, 1]), approx([0.1 + 0.2, 1]))
+    assert same(np.array([0.3, 1]), approx(np.array([0.1 + 0.2, 1])))
+    assert not same(np.array([0.3, 1]), approx([0.3, 2]))
 
 
 def test_a_stand_in_is_not_asked_for_an_array() -> None:
