@@ -52,8 +52,8 @@ def test_where_a_small_model_plans_drafts_go_on_for_longer(
     parameters: int | None, chance: float | None, rounds: int
 ) -> None:
     """As the chance of a split says that is given, or that the model's size suggests."""
-    replies = {"draft": BAD, "generalist": PLAN, "leaf": leaf_reply, "compose": GOOD, "tester": "", "critic": ""}
-    engine = scripted_team(replies)
+    replies: dict[str, Any] = {"draft": BAD, "generalist": PLAN, "leaf": leaf_reply, "compose": GOOD}
+    engine = scripted_team({**replies, "tester": "", "critic": ""})
     engine.info = engine.info.model_copy(update={"parameters": parameters})
     settings = Settings(split_chance=chance, repair_rounds=0)
     started = start(TASK, model=engine, sandbox=judge_by(lambda s: "square_of(" in s), settings=settings)
