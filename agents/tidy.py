@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TypeGuard
 
 from leafwise.agents.assembly import mentioned, registering
 from leafwise.agents.examples import NO_CODE
@@ -45,17 +46,41 @@ def _is_test(node: _Definition) -> bool:
 
 
 def tidied(code: str, keep: Collection[str]) -> str:
-    """A module without functions and classes that nothing in it needs.
+    """A module without functions and classes that nothing in it needs, and without all but the last of one name.
 
     Args:
         code: a module that parses.
         keep: names that somebody else needs.
     """
+    code = _without(code, _replaced(parse(code).body))
     nodes = {str(i): node for i, node in enumerate(parse(code).body)}
     own = registering([*nodes.values()])
     roots = {k for k, node in nodes.items() if not isinstance(node, _Definition) or node.name in keep or node in own}
     kept = mentioned(nodes, roots)
     return _without(code, (node for key, node in nodes.items() if key not in kept))
+
+
+def _replaced(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Functions that a later one of the same name replaces before anything can have used them."""
+    for place, node in enumerate(body):
+        if not _is_plain(node):
+            continue
+        for later in body[place + 1 :]:
+            if not _is_plain(later) or node.name in _used_at_once(later):
+                break
+            if later.name == node.name:
+                yield node
+                break
+
+
+def _is_plain(node: ast.stmt) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list
+
+
+def _used_at_once(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Names that are looked up when a function is defined: those of its defaults and annotations."""
+    parts = [node.args, *filter(None, [node.returns])]
+    return {found.id for part in parts for found in ast.walk(part) if isinstance(found, ast.Name)}
 
 
 def _without(code: str, nodes: Iterable[ast.stmt]) -> str:

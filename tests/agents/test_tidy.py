@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from leafwise.agents.tidy import tidied, without_definitions, without_tests
 
 MODULE = (
@@ -40,4 +42,24 @@ def test_a_class_that_was_asked_for_is_no_copy() -> None:
 
 def test_what_registers_itself_is_needed() -> None:
     code = "OPS = {}\n\n\n@OPS.register\ndef add(a, b):\n    return a + b\n\n\ndef f(x):\n    return OPS[x]\n"
+    assert tidied(code, {"f"}) == code
+
+
+TWICE = "def f(x):\n    return f(x - 1)\n\n\ndef g():\n    return f(1)\n\n\ndef f(x):\n    return x + g()\n"
+
+
+def test_of_a_function_that_is_written_twice_the_last_stays() -> None:
+    assert tidied(TWICE, {"f"}) == TWICE[TWICE.index("def g") :]
+    thrice = "def f():\n    return 1\n\n\n" * 3
+    assert tidied(thrice, {"f"}) == "def f():\n    return 1\n"
+
+
+@pytest.mark.parametrize("between", ["y = f(1)\n", "def g(x=f(1)):\n    return x\n", "@f\ndef g():\n    return 1\n"])
+def test_but_not_where_the_first_was_used_before(between: str) -> None:
+    code = TWICE.replace("def g():\n    return f(1)\n", between)
+    assert tidied(code, {"f", "g"}) == code
+
+
+def test_a_function_that_wraps_the_first_of_its_name_needs_it() -> None:
+    code = "def f(x):\n    return x\n\n\ndef f(x, inner=f):\n    return inner(x) + 1\n"
     assert tidied(code, {"f"}) == code
