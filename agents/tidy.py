@@ -74,13 +74,21 @@ def _replaced(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _is_plain(node: ast.stmt) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list
+    """Whether a statement defines a function and does nothing else: calls in a default may use or change anything."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
+        return False
+    return not any(isinstance(found, ast.Call | ast.NamedExpr) for found in _done_at_once(node))
 
 
 def _used_at_once(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    """Names that are looked up when a function is defined: those of its defaults and annotations."""
-    parts = [node.args, *filter(None, [node.returns])]
-    return {found.id for part in parts for found in ast.walk(part) if isinstance(found, ast.Name)}
+    """Names that are looked up when a function is defined."""
+    return {found.id for found in _done_at_once(node) if isinstance(found, ast.Name)}
+
+
+def _done_at_once(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
+    """What is evaluated when a function is defined: its defaults and annotations."""
+    for part in (node.args, *filter(None, [node.returns])):
+        yield from ast.walk(part)
 
 
 def _without(code: str, nodes: Iterable[ast.stmt]) -> str:

@@ -63,3 +63,17 @@ def test_but_not_where_the_first_was_used_before(between: str) -> None:
 def test_a_function_that_wraps_the_first_of_its_name_needs_it() -> None:
     code = "def f(x):\n    return x\n\n\ndef f(x, inner=f):\n    return inner(x) + 1\n"
     assert tidied(code, {"f"}) == code
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        ["def f(): return 1", "def g(): return f()", "def h(x=g()): return x", "def f(): return h()"],
+        ["def f(x=LOG.append(1)): return x", "def f(): return LOG"],
+        ["def f(x=(y := 1)): return x", "def f(): return y"],
+    ],
+    ids=["another default calls what uses it", "its default changes a list", "its default names a value"],
+)
+def test_a_function_stays_where_defining_functions_does_more_than_that(functions: list[str]) -> None:
+    code = "\n\n\n".join(["LOG = []", *functions]) + "\n"
+    assert tidied(code, {"f"}) == code
