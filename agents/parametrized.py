@@ -9,36 +9,59 @@ from __future__ import annotations
 import ast
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from leafwise.agents.errors import TaskError
+from leafwise.agents.tests_in_order import stored
 
 Values = Mapping[str, ast.expr]
 """The names that a module gives one value only, and it."""
 _MOST_CASES = 1_000
 _HINT = "write the cases as a list, such as [(1, 2), pytest.param(3, 4)], at once or as the only value of a name"
-_LEFT_OUT = ("skip", "xfail")
+_PARAMETERS = ("argnames", "argvalues", "indirect", "ids", "scope")
+_LEFT_OUT = ("skip", "xfail", "expectedfailure")
+_CHANGING = frozenset(
+    ("append", "extend", "insert", "pop", "popitem", "remove", "clear", "update", "setdefault", "add", "discard")
+)
+"""Methods after which a list, table or set is another one than was written down."""
 
 
 def values_of(module: ast.Module) -> Values:
-    """The names that a module gives a value once, at its top level."""
-    found: dict[str, ast.expr | None] = {}
+    """The names that a module gives a value once, at its top level, and does not change afterwards."""
+    times, changed = Counter(stored(module.body)), {*_changed(module)}
+    found: dict[str, ast.expr] = {}
     for statement in module.body:
         match statement:
             case (
                 ast.Assign(targets=[ast.Name(id=name)], value=value)
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
-            ):
-                found[name] = None if name in found else value
-            case ast.AugAssign(target=ast.Name(id=name)):
-                found[name] = None
-    return {name: value for name, value in found.items() if value is not None}
+            ) if times[name] == 1 and name not in changed:
+                found[name] = value
+    return found
+
+
+def _changed(module: ast.Module) -> Iterator[str]:
+    for node in ast.walk(module):
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), attr=attr) if attr in _CHANGING:
+                yield name
+            case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+                yield name
+            case ast.Global(names=names):
+                yield from names
 
 
 def resolved(decorator: ast.expr, values: Values) -> ast.expr:
     """A decorator, which may be a name of the module."""
     return values.get(decorator.id, decorator) if isinstance(decorator, ast.Name) else decorator
+
+
+def leave_out(marks: Sequence[ast.expr], values: Values) -> bool:
+    """Whether one of these decorators or marks says that a test is not to be run, or that it fails."""
+    names = [ast.unparse(resolved(mark, values)).partition("(")[0].lower() for mark in marks]
+    return any(word in name for name in names for word in _LEFT_OUT)
 
 
 def cases_of(test: str, decorators: Sequence[ast.expr], values: Values) -> tuple[list[str], list[str]]:
@@ -78,8 +101,9 @@ def _refuse(test: str, why: str) -> NoReturn:
 def _read(test: str, call: ast.Call, values: Values) -> tuple[list[str], list[list[str]]]:
     """Names and cases of one parametrize; what they are called (`ids`) is not needed."""
     given = {keyword.arg: keyword.value for keyword in call.keywords}
-    given |= dict(zip(("argnames", "argvalues"), call.args, strict=False))
-    if not {"argnames", "argvalues"} <= given.keys() or ("indirect" in given and _text(given["indirect"]) != "False"):
+    given |= dict(zip(_PARAMETERS, call.args, strict=False))
+    is_indirect = None in given or ("indirect" in given and _text(given["indirect"]) != "False")
+    if is_indirect or not {"argnames", "argvalues"} <= given.keys():
         _refuse(test, "its parametrize is indirect, or lacks names or cases")
     names, is_single = _names(test, given["argnames"])
     cases = []
@@ -113,16 +137,24 @@ def _parts(element: ast.expr, is_single: bool, values: Values) -> Sequence[ast.e
     """The values of one case; None for one that is not to be run."""
     match element:
         case ast.Call(func=ast.Attribute(attr="param") | ast.Name(id="param")):
-            marked = " ".join(ast.unparse(keyword.value) for keyword in element.keywords if keyword.arg == "marks")
-            return None if any(word in marked for word in _LEFT_OUT) else element.args
+            return None if leave_out(_marks(element, values), values) else element.args
         case _ if is_single:
             return [element]
         case ast.Name(id=name) if name in values:
-            return _parts(values[name], is_single, {})
+            return _parts(values[name], is_single, {key: value for key, value in values.items() if key != name})
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             return parts
         case _:
             return []
+
+
+def _marks(case: ast.Call, values: Values) -> Sequence[ast.expr]:
+    """What `pytest.param(..., marks=...)` has: one mark, or some."""
+    for keyword in case.keywords:
+        if keyword.arg == "marks":
+            marks = resolved(keyword.value, values)
+            return marks.elts if isinstance(marks, ast.List | ast.Tuple) else [marks]
+    return []
 
 
 def _elements(test: str, node: ast.expr, values: Values) -> Iterator[ast.expr]:

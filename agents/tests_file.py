@@ -9,8 +9,8 @@ from pathlib import Path
 
 from leafwise.agents.errors import TaskError
 from leafwise.agents.parametrized import Values, values_of
-from leafwise.agents.tests_in_order import asserts, checks_in_order, constants, may_come_first
-from leafwise.agents.tests_of_classes import cases, checks_of_class, is_skipped
+from leafwise.agents.tests_in_order import Definition, asserts, checks_in_order, constants, may_come_first
+from leafwise.agents.tests_of_classes import cases, checks_of_class
 from leafwise.agents.tests_with_pytest import is_fixture, refuse_other_pytest, without_marks
 from leafwise.runtime.sandbox_contracts import Check
 from leafwise.runtime.syntax import parse
@@ -52,15 +52,14 @@ def read_tests(
     """Setup code and checks of a test module's text; see `read_tests_file`."""
     module = _parsed(text, name)
     setup, rest, tests = list[ast.stmt](), list[ast.stmt](), list[Check]()
-    classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+    last = {node.name: node for node in module.body if isinstance(node, Definition)}
     fixed, values = constants(module), values_of(module)
-    if _OFFERED not in allow_imports:
-        refuse_other_pytest(module, name)
+    refuse_other_pytest(module, name, is_there=_OFFERED in allow_imports)
     for statement in module.body:
         if (changed := _import_of_answer(statement, name, allow_imports)) is not None:
             setup.append(changed)
             continue
-        tests += _tests_of(statement, entry_point, classes, values)
+        tests += _tests_of(statement, entry_point, last, values)
         if is_fixture(statement) or _runs_tests(statement):
             continue
         if statement in fixed or (not rest and not asserts(statement)) or may_come_first(statement, setup, rest):
@@ -143,13 +142,15 @@ def _as_solution(alias: ast.alias, allowed: Sequence[str]) -> ast.alias:
 
 
 def _tests_of(
-    statement: ast.stmt, entry_point: str | None, classes: Mapping[str, ast.ClassDef], values: Values
+    statement: ast.stmt, entry_point: str | None, last: Mapping[str, Definition], values: Values
 ) -> list[Check]:
-    """The checks of a definition, or of a call that runs tests.
+    """The checks of a definition, or of a call that runs tests; none of a definition that a later one replaces.
 
     Raises:
         TaskError: a test, or what sets it up, cannot be run.
     """
+    if isinstance(statement, Definition) and last[statement.name] is not statement:
+        return []
     match statement:
         case ast.FunctionDef(name="check") if entry_point and len(statement.args.args) == 1:
             return [Check(code=f"check({entry_point})")]
@@ -158,12 +159,13 @@ def _tests_of(
                 f"{statement.name}, which sets up tests, cannot be run", "call it in the tests that need it"
             )
         case ast.FunctionDef() | ast.AsyncFunctionDef() if statement.name.startswith("test"):
-            if is_skipped(statement) or is_fixture(statement):
+            if is_fixture(statement):
                 return []
             return [Check(code=f"{statement.name}({case})") for case in cases(statement, (), values, takes=0)]
         case ast.Expr(value=ast.Call(func=ast.Name(id=name)) as call) if _is_test(name):
             return [Check(code=ast.unparse(call))]
         case ast.ClassDef():
+            classes = {name: node for name, node in last.items() if isinstance(node, ast.ClassDef)}
             return checks_of_class(statement, classes, values)
         case _:
             return []

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from leafwise.runtime.sandbox_contracts import Check
 
-_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def checks_in_order(statements: Sequence[ast.stmt], setup: Sequence[ast.stmt]) -> list[Check]:
@@ -24,7 +24,7 @@ def checks_in_order(statements: Sequence[ast.stmt], setup: Sequence[ast.stmt]) -
         statements: of a tests file, from the first assert on.
         setup: what runs before.
     """
-    state = set(_stored([*setup, *statements]))
+    state = set(stored([*setup, *statements]))
     checks: list[Check] = []
     waiting: list[ast.stmt] = []
     for statement in statements:
@@ -75,13 +75,13 @@ def check_of_assert(statement: ast.Assert) -> Check:
 
 def asserts(statement: ast.stmt) -> bool:
     """Whether a statement is an assert, or a loop or block with one in it."""
-    return not isinstance(statement, _DEFINITIONS) and any(isinstance(n, ast.Assert) for n in ast.walk(statement))
+    return not isinstance(statement, Definition) and any(isinstance(n, ast.Assert) for n in ast.walk(statement))
 
 
 def constants(module: ast.Module) -> list[ast.stmt]:
     """Assignments of literals to names that get no other value: they may as well come first, whatever runs before."""
-    given = Counter(_stored(module.body))
-    return [node for node in module.body if _is_constant(node) and all(given[name] == 1 for name in _stored([node]))]
+    given = Counter(stored(module.body))
+    return [node for node in module.body if _is_constant(node) and all(given[name] == 1 for name in stored([node]))]
 
 
 def _is_constant(statement: ast.stmt) -> bool:
@@ -108,19 +108,19 @@ def may_come_first(statement: ast.stmt, setup: Sequence[ast.stmt], rest: Sequenc
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
             needed: list[ast.AST] = [*statement.decorator_list, statement.args]  # the body runs later
         case ast.ClassDef(name=name):
-            inside = [node for node in statement.body if not isinstance(node, _DEFINITIONS)]
+            inside = [node for node in statement.body if not isinstance(node, Definition)]
             needed = [*statement.bases, *statement.keywords, *statement.decorator_list, *inside]
         case _:
             return False
     read = {name for node in needed for name in _read(node)}
-    return name not in _stored([*setup, *rest]) and not read & set(_stored(rest))
+    return name not in stored([*setup, *rest]) and not read & set(stored(rest))
 
 
-def _stored(statements: Sequence[ast.stmt]) -> list[str]:
+def stored(statements: Sequence[ast.stmt]) -> list[str]:
     """The names that statements of a module give something to, once for each time."""
     names: list[str] = []
     for statement in statements:
-        if isinstance(statement, _DEFINITIONS):
+        if isinstance(statement, Definition):
             names.append(statement.name)
         else:
             stores = (n for n in ast.walk(statement) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load))

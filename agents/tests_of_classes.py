@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from leafwise.agents.errors import TaskError
-from leafwise.agents.parametrized import Values, cases_of, resolved
+from leafwise.agents.parametrized import Values, cases_of, leave_out, resolved
+from leafwise.agents.tests_in_order import stored
 from leafwise.runtime.sandbox_contracts import Check
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -37,21 +38,25 @@ def checks_of_class(
     Raises:
         TaskError: a test, or what sets it up, cannot be run.
     """
-    lineage = list(_lineage(statement, classes))
+    lineage, known = list(_lineage(statement, classes)), values or {}
     is_case = any(ast.unparse(base).endswith("TestCase") for c in lineage for base in c.bases)
-    if is_skipped(statement) or not (is_case or statement.name.startswith("Test")):
+    if leave_out(statement.decorator_list, known) or not (is_case or statement.name.startswith("Test")):
         return []
     methods: dict[str, Function] = {}
-    for member in (m for c in lineage for m in c.body if isinstance(m, Function)):
-        methods.setdefault(member.name, member)
-    tests = [m for m in methods.values() if m.name.startswith("test") and not is_skipped(m)]
+    for c in lineage:
+        own = {member.name: member for member in c.body if isinstance(member, Function)}
+        methods |= {name: member for name, member in own.items() if name not in methods}
+        _refuse_names_inside(c)
+    tests = [m for m in methods.values() if m.name.startswith("test") and not leave_out(m.decorator_list, known)]
+    if not is_case:
+        _refuse_classes_inside(statement)
     if tests and not is_case:
         _refuse_setup(methods)
     marks = [mark for c in lineage for mark in c.decorator_list]
     return [
         Check(code=_code(statement.name, test.name, case, methods, is_case))
         for test in tests
-        for case in cases(test, marks, values or {}, takes=1, may_have=not is_case)
+        for case in cases(test, marks, known, takes=1, may_have=not is_case)
     ]
 
 
@@ -69,7 +74,7 @@ def cases(test: Function, marks: Sequence[ast.expr], values: Values, takes: int,
         TaskError: it cannot be run.
     """
     decorators = [resolved(decorator, values) for decorator in (*test.decorator_list, *marks)]
-    if _leave_out(decorators):
+    if leave_out(decorators, values):
         return []
     names, found = cases_of(test.name, decorators, values)
     missing = sorted({*names} - {argument.arg for argument in _arguments(test)})
@@ -126,6 +131,29 @@ def _refuse_setup(methods: Mapping[str, Function]) -> None:
             refuse_what_cannot_run(method, takes=2 if method.name in _FOR_A_METHOD else 1)
 
 
+def _refuse_names_inside(statement: ast.ClassDef) -> None:
+    """Cases stand in calls outside of the class, where its names are not known.
+
+    Raises:
+        TaskError: a decorator of a method has one.
+    """
+    own = {*stored(statement.body)}
+    for method in (m for m in statement.body if isinstance(m, Function)):
+        names = {n.id for d in method.decorator_list for n in ast.walk(d) if isinstance(n, ast.Name)}
+        if method.name.startswith("test") and (used := sorted(names & own)):
+            raise TaskError(
+                f"the test {method.name} cannot be run: its decorators use {used[0]} of its class",
+                f"move {used[0]} out of the class",
+            )
+
+
+def _refuse_classes_inside(statement: ast.ClassDef) -> None:
+    """Raise a TaskError for tests of a class in a class, which pytest would run."""
+    for inner in statement.body:
+        if isinstance(inner, ast.ClassDef) and inner.name.startswith("Test"):
+            raise TaskError(f"the tests of {inner.name} cannot be run: it is inside of a class", "move it out of it")
+
+
 def refuse_what_cannot_run(test: Function, takes: int) -> None:
     """Leaving a test out without a word would make a wrong answer pass.
 
@@ -144,13 +172,3 @@ def refuse_what_cannot_run(test: Function, takes: int) -> None:
 
 def _arguments(function: Function) -> list[ast.arg]:
     return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-
-
-def is_skipped(test: Function | ast.ClassDef) -> bool:
-    """Whether a decorator says that a test is not to be run, or that it fails."""
-    return _leave_out(test.decorator_list)
-
-
-def _leave_out(decorators: Sequence[ast.expr]) -> bool:
-    names = [ast.unparse(decorator).partition("(")[0].lower() for decorator in decorators]
-    return any("skip" in name or "xfail" in name for name in names)

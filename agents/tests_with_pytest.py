@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from leafwise.agents.errors import TaskError
 from leafwise.agents.parametrized import Values, resolved
+from leafwise.agents.tests_in_order import stored
 from leafwise.agents.tests_of_classes import UNDERSTOOD
 
 _OFFERED = frozenset(("raises", "approx", "fail", "param", "mark"))
@@ -14,26 +15,26 @@ _READ = frozenset(("fixture", "main"))
 """What is taken out of the file before it runs."""
 
 
-def refuse_other_pytest(module: ast.Module, name: str) -> None:
-    """Refuse what is not offered of pytest before any model is asked for an answer.
+def refuse_other_pytest(module: ast.Module, name: str, *, is_there: bool) -> None:
+    """Refuse what is not understood of pytest before any model is asked for an answer.
 
     Args:
         module: the tests file.
         name: what it is called.
+        is_there: whether the sandbox has all of pytest.
 
     Raises:
-        TaskError: something else of pytest is used, or marks for all tests.
+        TaskError: something else of pytest is used that is not there, or marks for all tests, which nobody reads:
+            skipped tests would be run.
     """
-    for used in _used(module):
+    if "pytestmark" in stored([node for node in ast.walk(module) if isinstance(node, ast.stmt)]):
+        raise TaskError(f"the tests file {name} marks all tests of it or of a class with pytestmark", "mark each test")
+    for used in () if is_there else _used(module):
         if used not in _OFFERED | _READ:
             raise TaskError(
                 f"the tests file {name} uses pytest.{used}, which the sandbox does not have",
                 f"{UNDERSTOOD}; or install pytest and give --allow-import pytest",
             )
-    for statement in module.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id="pytestmark")]):
-                raise TaskError(f"the tests file {name} marks all its tests with pytestmark", "mark each of them")
 
 
 def _used(module: ast.Module) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from leafwise.agents.contracts import Spec
@@ -15,6 +17,7 @@ CASES = [(1, 2), pytest.param(3, 4, id="more")]
 MORE: list = [(5, 6)]
 TABLE = {1: 2, "a": [3]}
 ONE = (7, 8)
+BROKEN = [pytest.mark.xfail(strict=True)]
 """
 
 
@@ -29,6 +32,8 @@ ONE = (7, 8)
         ('parametrize("a,b", CASES + MORE, indirect=False)', ["a=1, b=2", "a=3, b=4", "a=5, b=6"]),
         ('parametrize("a,b", TABLE.items())', ["a=1, b=2", "a='a', b=[3]"]),
         ('parametrize("a,b", [(1, 2), pytest.param(3, 4, marks=pytest.mark.xfail)])', ["a=1, b=2"]),
+        ('parametrize("a,b", [(1, 2), pytest.param(3, 4, marks=BROKEN)])', ["a=1, b=2"]),
+        ('parametrize("a,b", [pytest.param(1, 2, marks=pytest.mark.slow("skip?"))])', ["a=1, b=2"]),
         (
             'parametrize("a", [1, 2])\n@pytest.mark.parametrize("b", [pytest.param((3,)), 4])',
             ["a=1, b=(3,)", "a=1, b=4", "a=2, b=(3,)", "a=2, b=4"],
@@ -70,9 +75,18 @@ class TestH(TestG):
     assert "@" not in setup
 
 
+def test_of_tests_with_one_name_the_last_is_run() -> None:
+    first = "@pytest.mark.parametrize('a', [1])\ndef test_a({0}a):\n    assert f(a)\n"
+    both = first + first.replace("a)", "a, b)").replace("'a', [1]", "'a, b', [(1, 2)]")
+    _, checks = read_tests("import pytest\n" + both.format(""))
+    assert [check.code for check in checks] == ["test_a(a=1, b=2)"]
+    _, checks = read_tests("import pytest\nclass TestA:\n" + textwrap.indent(both.format("self, "), "    "))
+    assert [check.code for check in checks] == ["TestA().test_a(a=1, b=2)"]
+
+
 def test_unused_fixtures_are_no_tests_and_skipped_tests_neither() -> None:
     text = """
-import pytest
+import pytest, unittest
 broken = pytest.mark.xfail(reason="known")
 @pytest.fixture
 def test_data(): return 1
@@ -83,6 +97,9 @@ def test_a(): assert False
 def test_b(a): assert False
 @pytest.mark.parametrize("a", ["skip"])
 def test_c(a): assert f(a) == a
+class Broken(unittest.TestCase):
+    @unittest.expectedFailure
+    def test_d(self): assert False
 if __name__ == "__main__":
     pytest.main()
 """
@@ -98,6 +115,13 @@ if __name__ == "__main__":
         ('@pytest.mark.parametrize("a", UNKNOWN)\ndef test_a(a): ...', "its cases are computed"),
         ('X = [1]\nX = [2]\n@pytest.mark.parametrize("a", X)\ndef test_a(a): ...', "its cases are computed"),
         ('X = [1]\nX += [2]\n@pytest.mark.parametrize("a", X)\ndef test_a(a): ...', "its cases are computed"),
+        ('X = [1]\nX.append(2)\n@pytest.mark.parametrize("a", X)\ndef test_a(a): ...', "its cases are computed"),
+        ('X = [1]\nX[0] = 2\n@pytest.mark.parametrize("a", X)\ndef test_a(a): ...', "its cases are computed"),
+        ('X = [1]\nif f:\n    X = [2]\n@pytest.mark.parametrize("a", X)\ndef test_a(a): ...', "its cases are computed"),
+        (
+            'X = [1]\ndef more():\n    global X\n    X = [2]\n@pytest.mark.parametrize("a", X)\ndef test_a(a): ...',
+            "its cases are computed",
+        ),
         ('X = [*X]\n@pytest.mark.parametrize("a", X)\ndef test_a(a): ...', "its cases are computed"),
         ('@pytest.mark.parametrize("a", X.items())\ndef test_a(a): ...', "its cases are computed"),
         ('X = {**Y}\n@pytest.mark.parametrize("a", X.items())\ndef test_a(a): ...', "its cases are computed"),
@@ -112,6 +136,13 @@ if __name__ == "__main__":
         ("@pytest.mark.parametrize(NAMES, [1])\ndef test_a(a): ...", "the names of its parametrize are no text"),
         ("@pytest.mark.parametrize({[]}, [1])\ndef test_a(a): ...", "the names of its parametrize are no text"),
         ('@pytest.mark.parametrize("a", [1], indirect=True)\ndef test_a(a): ...', "is indirect"),
+        ('@pytest.mark.parametrize("a", [1], True)\ndef test_a(a): ...', "is indirect"),
+        ('@pytest.mark.parametrize("a", [1], **more)\ndef test_a(a): ...', "is indirect"),
+        (
+            'class TestA:\n    X = [1]\n    @pytest.mark.parametrize("a", X)\n    def test_a(self, a): ...',
+            "its decorators use X of its class",
+        ),
+        ("class TestA:\n    class TestB:\n        def test_a(self): ...", "TestB cannot be run: it is inside"),
         ('@pytest.mark.parametrize("a")\ndef test_a(a): ...', "lacks names or cases"),
         ('@pytest.mark.parametrize("a", [1])\ndef test_a(b): ...', "it does not take a"),
         (
@@ -131,7 +162,8 @@ if __name__ == "__main__":
         ('@pytest.mark.usefixtures("x")\ndef test_a(): ...', "it uses fixtures"),
         ("@pytest.fixture(autouse=True)\ndef prepared(): ...", "prepared, which sets up tests, cannot be run"),
         ('@pytest.mark.parametrize("a", [1])\nasync def test_a(a): ...', "it is asynchronous"),
-        ("pytestmark = pytest.mark.skip", "marks all its tests with pytestmark"),
+        ("pytestmark = pytest.mark.skip", "marks all tests of it or of a class with pytestmark"),
+        ("class TestA:\n    pytestmark: list = [pytest.mark.skip]\n    def test_a(self): ...", "with pytestmark"),
         ("def test_a(): pytest.skip('no')", r"uses pytest\.skip, which the sandbox does not have"),
         ("from pytest import importorskip", r"uses pytest\.importorskip"),
         ("import pytest as pt\ndef test_a():\n    with pt.warns(UserWarning): ...", r"uses pytest\.warns"),
