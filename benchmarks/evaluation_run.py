@@ -34,7 +34,7 @@ def unaskable(problems: ProblemSet, tasks: Collection[str], *, leave_out: bool) 
         leave_out: go on without them.
 
     Raises:
-        BenchmarkError: there are some, and nobody asked to go on.
+        BenchmarkError: there are some, and nobody asked to go on, or no other is left.
     """
     found = {}
     for problem in problems.problems:
@@ -43,9 +43,10 @@ def unaskable(problems: ProblemSet, tasks: Collection[str], *, leave_out: bool) 
                 task_of(problem)
         except TaskError as error:
             found[problem.id] = error.message
-    if found and not leave_out:
+    if found and (not leave_out or len(found) == len(tasks)):
         told = "; ".join(f"{task}: {why}" for task, why in found.items())
-        raise BenchmarkError(f"{len(found)} tasks cannot be asked: {told}", "leave them out: --leave-out-broken")
+        hint = "ask for others: --tasks" if leave_out else "leave them out: --leave-out-broken"
+        raise BenchmarkError(f"{len(found)} tasks cannot be asked: {told}", hint)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -119,11 +119,7 @@ def _judge(
     from leafwise.benchmarks.sample_scores import JudgedFile, score_samples, totals
 
     times = [time.perf_counter()]
-    checked = self_check(problems, sandbox, {answer.task_id for answer in answers}, leave_out=leave_out)
-    left_out = problems.unread | checked.left_out
-    tell_left_out(left_out)
-    scored = tuple(problem for problem in checked.problems.problems if problem.id not in left_out)
-    problems = checked.problems.model_copy(update={"problems": scored})
+    problems, left_out = _scorable(problems, {answer.task_id for answer in answers}, sandbox, leave_out=leave_out)
     answers = [answer for answer in answers if answer.task_id not in left_out]
     times.append(time.perf_counter())
     with _opened(out) as journal:  # not before: a self-check that refuses leaves no file behind
@@ -149,6 +145,17 @@ def _judge(
         scores=score_samples(problems, found),
         verdicts=tuple(found),
     )
+
+
+def _scorable(
+    problems: ProblemSet, tasks: Collection[str], sandbox: ProcessSandbox, *, leave_out: bool
+) -> tuple[ProblemSet, dict[str, str]]:
+    """The data set without what cannot be scored here, and what that is, with the reasons."""
+    checked = self_check(problems, sandbox, tasks, leave_out=leave_out)
+    left_out = problems.unread | checked.left_out
+    tell_left_out(left_out)
+    scored = tuple(problem for problem in checked.problems.problems if problem.id not in left_out)
+    return checked.problems.model_copy(update={"problems": scored}), left_out
 
 
 def _tell(judged: JudgedFile, *, as_json: bool) -> None:

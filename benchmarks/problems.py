@@ -162,7 +162,7 @@ def _read_file(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, .
     if any(line.has("test_list") for line in lines):
         raise BenchmarkError(f"{path} has MBPP's form", f"name it so: --dataset mbpp:{path}")
     for line in lines:
-        lost[line.number] = str(line.data.get("task_id"))
+        lost |= {line.number: str(line.data["task_id"])} if line.has("task_id") else {}
         texts = [faults.text(line, field, filled=field != "canonical_solution") for field in FORM]
         if any(text is None for text in texts):
             continue

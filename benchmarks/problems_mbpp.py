@@ -45,7 +45,7 @@ def read_mbpp(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, ..
     for line in lines:
         problem = _problem(line, faults)
         if problem is None:
-            lost[line.number] = f"Mbpp/{line.data.get('task_id')}"
+            lost |= {line.number: f"Mbpp/{line.data['task_id']}"} if line.has("task_id") else {}
         elif problem.id in read:
             faults.add(line.number, f"task_id {line.data['task_id']} is there a second time")
         else:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from leafwise.benchmarks.contracts import Problem
+from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.judge import Answer
 from leafwise.benchmarks.problem_lines import Faults, Line, ids_hint, kind_of, read_lines
 
@@ -32,7 +33,8 @@ def read_samples(path: Path, problems: Iterable[Problem], unread: Collection[str
         unread: ids of problems that are left out; so are their answers.
 
     Raises:
-        BenchmarkError: the file cannot be read, is empty, or has faulty lines: all are named by their numbers.
+        BenchmarkError: the file cannot be read, is empty, or has faulty lines: all are named by their numbers; or all
+            its answers are left out.
     """
     known = {problem.id: problem for problem in problems}
     faults = Faults(path)
@@ -46,6 +48,8 @@ def read_samples(path: Path, problems: Iterable[Problem], unread: Collection[str
             read.append((line, answer))
     answers = _numbered(read, faults)
     faults.raise_any(f"{_HINT}; {ids_hint(known)}")
+    if not answers:
+        raise BenchmarkError(f"all answers in {path} are to tasks that are left out", "mend the data set's file")
     return answers
 
 

@@ -35,7 +35,9 @@ _TIMES_REFERENCE = 4
 _MOST_TOLD = 5
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _DOCTOR = "`leafwise doctor` tries the sandbox"
-_LEAVE_OUT = "mend these tasks in the data set's file, or leave them out: --leave-out-broken"
+_MEND = "mend these tasks in the data set's file"
+_LEAVE_OUT = f"{_MEND}, or leave them out: --leave-out-broken"
+_NOTHING_LEFT = f"{_MEND}: without them no task is left"
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,13 @@ def check_environment(
     step = _Steps(1 + len(trials) * (1 + len(_QUICK)) + 2 * len(chosen), advance)
     _try_judge(trials, sandbox, step)
     seconds, failed = _try_references(base if known else chosen, sandbox, step)
+    hint = _NOTHING_LEFT if leave_out else _LEAVE_OUT
     if failed and (not leave_out or len(failed) == len(chosen)):
-        raise _broken(failed)
+        raise _broken(failed, hint)
     broken = {judgement.task_id: _reason(judgement) for judgement in failed}
     forged = _try_tests([problem for problem in base if problem.id not in broken], sandbox, step)
     if forged and (not leave_out or len(forged) + len(broken) == len(chosen)):
-        raise _forged(forged, f"the tests of these tasks accept anything: {_LEAVE_OUT}")
+        raise _forged(forged, f"the tests of these tasks accept anything: {hint}")
     broken |= {judgement.task_id: "its tests accept anything" for judgement in forged}
     if mark is not None and not known and not broken:
         _remember(mark)
@@ -200,11 +203,11 @@ def _forged(passed: Sequence[Judgement], hint: str) -> BenchmarkError:
     return BenchmarkError(f"nothing is scored: {len(passed)} known-bad programs passed: {told}", hint)
 
 
-def _broken(failed: Sequence[Judgement]) -> BenchmarkError:
+def _broken(failed: Sequence[Judgement], hint: str) -> BenchmarkError:
     told = _first(f"{judgement.task_id} ({_reason(judgement)})" for judgement in failed)
     return BenchmarkError(
         f"nothing is scored: {len(failed)} reference solutions fail here: {told}",
-        f"{_LEAVE_OUT}; if all fail: {_DOCTOR}",
+        f"{hint}; if all fail: {_DOCTOR}",
     )
 
 

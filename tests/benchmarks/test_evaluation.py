@@ -279,3 +279,7 @@ def test_tasks_that_cannot_be_asked_are_refused() -> None:
     assert unaskable(problems, ["HumanEval/1"], leave_out=False) == {}
     with pytest.raises(BenchmarkError, match="1 tasks cannot be asked: HumanEval/0: the task asks for an async"):
         unaskable(problems, ["HumanEval/0", "HumanEval/1"], leave_out=False)
+    assert [*unaskable(problems, ["HumanEval/0", "HumanEval/1"], leave_out=True)] == ["HumanEval/0"]
+    with pytest.raises(BenchmarkError, match="1 tasks cannot be asked") as caught:
+        unaskable(problems, ["HumanEval/0"], leave_out=True)  # nothing would be left
+    assert "--tasks" in str(caught.value.hint)

@@ -172,3 +172,6 @@ def test_answers_to_what_is_broken_count_nowhere(tmp_path: Path, capsys: pytest.
     assert output.out.splitlines() == ["1 of 2 tasks have no sample", "1/1 passed"]
     assert "LEFT OUT, because they can't be scored here: 2 tasks" in output.err
     assert [*json.loads(out.read_text())["left_out"]] == ["Mbpp/3", "Mbpp/2"]
+    samples.write_text(json.dumps(answers[2]))
+    assert judge(samples, "--dataset", f"mbpp:{mbpp}", "--leave-out-broken") == 2
+    assert "are to tasks that are left out" in capsys.readouterr().err

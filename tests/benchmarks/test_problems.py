@@ -338,15 +338,18 @@ def test_lines_that_hold_no_problem_can_be_left_out(tmp_path: Path) -> None:
         '{"task_id": ',
         MBPP,
         {**MBPP, "task_id": 9, "test_list": []},
+        {**MBPP, "task_id": None},
     ]
     file = written(tmp_path / "file.jsonl", MBPP, *broken)
     found = read_problem_set("mbpp", file, leave_out=True)
     assert [problem.id for problem in found.problems] == ["Mbpp/7"]
-    assert [*found.unread] == ["Mbpp/8", "line 3", "line 4", "Mbpp/9"]
+    assert [*found.unread] == ["Mbpp/8", "line 3", "line 4", "Mbpp/9", "line 6"]
     assert "no Python" in found.unread["Mbpp/8"]
     assert found.sha256 == read_problem_set("mbpp", written(tmp_path / "file.jsonl", MBPP)).sha256
-    own = written(tmp_path / "own.jsonl", {**OWN, "task_id": "Own/2", "test": "x"}, OWN, OWN)
-    assert [*read_problem_set("own", own, leave_out=True).unread] == ["Own/2", "line 3"]
+    own = written(
+        tmp_path / "own.jsonl", {**OWN, "task_id": "Own/2", "test": "x"}, OWN, OWN, {"prompt": "def f(): ..."}
+    )
+    assert [*read_problem_set("own", own, leave_out=True).unread] == ["Own/2", "line 3", "line 4"]
     with pytest.raises(BenchmarkError, match="line 1: 'test' does not define check") as caught:
         read_problem_set("own", written(tmp_path / "own.jsonl", {**OWN, "test": "x"}), leave_out=True)
     assert "--leave-out-broken" not in str(caught.value.hint)
