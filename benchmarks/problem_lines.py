@@ -55,19 +55,13 @@ class Faults:
         self.place = "line"
         """What the numbers count."""
         self._found: list[tuple[int, str]] = []
-        self._numbers: set[int] = set()
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, number: int, what: str) -> None:
         """Note a fault on a line."""
         self._found.append((number, what))
-        self._numbers.add(number)
-
-    def has(self, number: int) -> bool:
-        """Whether a line has a fault."""
-        return number in self._numbers
 
     def raise_any(self, hint: str) -> None:
         """Do nothing if the file is fine.

@@ -19,15 +19,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
-from leafwise.agents.reading import find_signature
 from leafwise.benchmarks.contracts import Problem
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.problem_lines import Faults, Line, ids_hint, is_whole, kind_of, read_lines
 from leafwise.benchmarks.recorded import Recorded
+from leafwise.benchmarks.task_names import TaskNames
 from leafwise.runtime.contracts import Contract
 
 _IDS = ("task_id", "problem_id", "id", "task")
@@ -43,7 +42,6 @@ _TESTS = ("test", "tests", "test_list")
 _FIELDS = (*_IDS, "prompt", *SOLUTIONS, *CHECKS)
 _TEXT = ("text", "code", "content", "message", *SOLUTIONS)
 """Where an object has its text."""
-_NUMBERED = re.compile(r"(?P<set>.*?)[^A-Za-z0-9]*(?P<number>[0-9]+)(?:_.*)?", re.DOTALL)
 _END = re.compile(r"<\|(?:end|endoftext|end_of_text|EOT|im_end|eot_id|eom_id)\|>|(?:</s>|<eos>|<end_of_turn>)\s*\Z")
 """Marks with which models end a text; some tools leave them in it, with whatever was generated behind them."""
 _LONGEST = 20_000
@@ -99,12 +97,12 @@ def read_recorded(path: Path, problems: Iterable[Problem], *, leave_out: bool = 
     reader = _Reader(path, problems)
     for line in read_lines(path, reader.faults):
         reader.read(line)
-    tasks = tuple(reader.tasks())
-    hint = f"{_HINT}; solutions may be named {', '.join(SOLUTIONS)}; {ids_hint(reader.known)}"
+    tasks, known = tuple(reader.tasks()), reader.names.problems
+    hint = f"{_HINT}; solutions may be named {', '.join(SOLUTIONS)}; {ids_hint(known)}"
     reader.left_out |= reader.faults.unread(hint, {}, leave_out=leave_out, some=bool(tasks))
     if not tasks:
         why = "; ".join(f"{task}: {reason}" for task, reason in [*reader.left_out.items()][:3])
-        raise BenchmarkError(f"{path} has no solution for any task of the data set: {why}", ids_hint(reader.known))
+        raise BenchmarkError(f"{path} has no solution for any task of the data set: {why}", ids_hint(known))
     return RecordedFile(tasks=tasks, reading=reader.reading())
 
 
@@ -121,11 +119,9 @@ class _Gathered:
 
 class _Reader:
     def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
-        self.known = {problem.id: problem for problem in problems}
         self.faults = Faults(path)
         self.left_out: dict[str, str] = {}
-        plain = Counter(map(_plain, self.known))
-        self._plain = {_plain(name): name for name in self.known if plain[_plain(name)] == 1}
+        self.names = TaskNames(problems)
         self._gathered: dict[str, _Gathered] = {}
         self._counts: Counter[str] = Counter()
         self._tests = False
@@ -150,7 +146,7 @@ class _Reader:
                 continue
             yield Recorded(
                 task_id=task,
-                prompt=one.prompt or self.known[task].prompt,
+                prompt=one.prompt or self.names.problems[task].prompt,
                 solutions=tuple(one.solutions),
                 check_prompt=one.check_prompt,
                 checks=tuple(one.checks),
@@ -158,13 +154,17 @@ class _Reader:
 
     def read(self, line: Line) -> None:
         """Take what a line has; of an object that maps ids to solutions, each entry."""
-        if not any(map(line.has, _FIELDS)) and any(map(self._named, line.data)):
-            for task, solutions in line.data.items():
-                self._read(Line(line.number, {"task_id": task, "solutions": solutions}))
+        if not any(map(line.has, _FIELDS)) and any(map(self.names.named, line.data)):
+            for task, value in line.data.items():
+                if _texts_in(value) is None:
+                    self.faults.add(line.number, f"{task!r} {_what_is_wrong(value)}")
+                else:
+                    self._read(Line(line.number, {"task_id": task, "solutions": value}))
         else:
             self._read(line)
 
     def _read(self, line: Line) -> None:
+        faults = len(self.faults)
         prompt = self._prompt(line, "prompt")
         task = self._task(line, prompt)
         solutions, checks = self._texts(line, SOLUTIONS), self._texts(line, CHECKS)
@@ -172,7 +172,7 @@ class _Reader:
             self.faults.add(line.number, "no 'solutions', under none of their names")
         self._tests |= any(map(line.has, _TESTS))
         check_prompt = self._prompt(line, "check_prompt")
-        if task is None or self.faults.has(line.number):
+        if task is None or len(self.faults) > faults:
             return
         self._arms |= {str(line.data["arm"]): None} if line.has("arm") else {}
         one = self._gathered.setdefault(task, _Gathered())
@@ -189,37 +189,23 @@ class _Reader:
         """The id of a line's task in the data set; None, and a reason or a fault, if there is none."""
         given = next((line.data[name] for name in _IDS if line.has(name)), None)
         if given is None:
-            found = self._asked_by(prompt)
+            found = self.names.asked_by(prompt)
             if found is None:
                 self.faults.add(line.number, "no 'task_id', and its prompt is that of no task")
             return found
         if type(given) not in (str, int):
             self.faults.add(line.number, f"'task_id' is {kind_of(given)}, not text")
             return None
-        found = self._named(str(given))
+        found = self.names.named(str(given))
         if found is None and str(given).isdecimal():  # other numbers of the file would fit by chance alone
             self.faults.add(line.number, f"there is no task {given} in the data set")
         elif found is None:
             self.left_out[str(given)] = "the data set has no such task"
         return found
 
-    def _named(self, given: str) -> str | None:
-        """The task of a name; a number alone will do if all tasks are of one kind."""
-        if given in self.known:
-            return given
-        kinds = {name.rstrip("0123456789") for name in self._plain}
-        kind = kinds.pop() if given.isdecimal() and len(kinds) == 1 else ""
-        return self._plain.get(kind + _plain(given))
-
-    def _asked_by(self, prompt: str) -> str | None:
-        """The task whose function a prompt asks for; of several, the one that it agrees with longest."""
-        signature = find_signature(prompt) if prompt else None
-        same = [p for p in self.known.values() if signature and p.entry_point == signature[0]]
-        return max(same, key=lambda problem: _agreement(problem.prompt, prompt)).id if same else None
-
     def _prompt(self, line: Line, name: str) -> str:
         """Text, or the contents of a chat's messages; empty where there is none."""
-        texts = self._items(line.data.get(name)) if line.has(name) else []
+        texts = _texts_in(line.data.get(name))
         if texts is None:
             self.faults.add(line.number, f"{name!r} is {kind_of(line.data[name])}, not text")
         text = "\n".join(self._whole(text) for text in texts or ())
@@ -230,17 +216,12 @@ class _Reader:
         name = next((name for name in names if line.has(name)), None)
         if name is None:
             return None
-        texts = self._items(line.data[name])
+        value = line.data[name]
+        self._counts["empty"] += value.count(None) if isinstance(value, list) else 0
+        texts = _texts_in(value)
         if texts is None:
-            value = line.data[name]
-            what = f"holds {_strange(value)}, not only texts" if isinstance(value, list) else f"is {kind_of(value)}"
-            self.faults.add(line.number, f"{name!r} {what}")
+            self.faults.add(line.number, f"{name!r} {_what_is_wrong(value)}")
         return [self._part(self._whole(text)) for text in texts or ()]
-
-    def _items(self, value: object) -> list[str] | None:
-        texts = [_text_in(item) for item in (value if isinstance(value, list) else [value])]
-        self._counts["empty"] += sum(item is None for item in value) if isinstance(value, list) else 0
-        return None if None in texts else [text for text in texts if text is not None]
 
     def _whole(self, text: str) -> str:
         if is_whole(text):
@@ -264,6 +245,12 @@ class _Reader:
         return text[start : start + _LONGEST]
 
 
+def _texts_in(value: object) -> list[str] | None:
+    """The texts of a list, or the only one; None where something in it has no text."""
+    texts = [_text_in(item) for item in (value if isinstance(value, list) else [value])]
+    return None if None in texts else [text for text in texts if text is not None]
+
+
 def _text_in(item: object) -> str | None:
     """An item's text: itself, or what an object has; empty for null, None where there is no text."""
     match item:
@@ -277,19 +264,7 @@ def _text_in(item: object) -> str | None:
             return None
 
 
-def _strange(items: Sequence[Any]) -> str:
-    return next(kind_of(item) for item in items if _text_in(item) is None)
-
-
-def _plain(name: str) -> str:
-    """An id without what tools write differently: case, what stands before the number, a name behind it."""
-    match = _NUMBERED.fullmatch(name)
-    kind, number = (match["set"], match["number"]) if match else (name, "")
-    return re.sub(r"[^a-z0-9+]", "", kind.lower()) + (str(int(number)) if number and len(number) < 10 else number)
-
-
-def _agreement(one: str, other: str) -> int:
-    """How many characters are the same from the beginning on, white space left out."""
-    texts = ["".join(text.split()) for text in (one, other)]
-    pairs = zip(*texts, strict=False)
-    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(map(len, texts)))
+def _what_is_wrong(value: object) -> str:
+    if not isinstance(value, list):
+        return f"is {kind_of(value)}"
+    return f"holds {next(kind_of(item) for item in value if _text_in(item) is None)}, not only texts"

@@ -174,6 +174,15 @@ def test_faults_are_named_by_their_lines(bad: Any, told: str, tmp_path: Path) ->
     assert found.reading.left_out["line 2"].startswith(told)
 
 
+def test_of_an_object_of_ids_only_what_is_faulty_is_left_out(tmp_path: Path) -> None:
+    entries = {"Tiny/2": [1], "Tiny/3": TEXTS}
+    with pytest.raises(BenchmarkError, match="line 1: 'Tiny/2' holds a number, not only texts"):
+        read(tmp_path, entries)
+    found = read_recorded(tmp_path / "r.jsonl", [PROBLEM, OTHER], leave_out=True)
+    assert [one.task_id for one in found.tasks] == ["Tiny/3"]
+    assert found.reading.left_out == {"line 1": "'Tiny/2' holds a number, not only texts"}
+
+
 def test_a_file_for_other_tasks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         BenchmarkError, match="no solution for any task of the data set: Other/1: the data set has"
