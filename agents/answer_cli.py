@@ -108,6 +108,7 @@ def show(
     _print_answer(answer, as_json=as_json)
     if out is not None and answer.code:
         write_out(out, answer.code)
+        again = {**again, "--force": ""}  # the file is there now, and a better answer is to replace it
     tell_of_more(answer, again)
     return PASSED if answer.status is AnswerStatus.PASSED else NOT_PASSED
 

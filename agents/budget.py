@@ -37,7 +37,7 @@ def with_budget(run: StoredRun, max_tokens: int | None = None, time_limit: float
 
 
 def next_budget(run: StoredRun) -> dict[str, int]:
-    """What to ask for where a budget has ended a run: twice what is spent, by option; empty if it would change nothing.
+    """What to ask for where a budget has ended a run: twice as much, by option; empty if it would change nothing.
 
     Raises:
         RunError: the run cannot be read.

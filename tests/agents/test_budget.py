@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -248,6 +250,21 @@ def test_a_failing_answer_that_a_budget_ended_names_the_command(capsys: pytest.C
     assert f"to go on with more: {command}" in said
     assert runs_cli.main(["show", run.id]) == 0
     assert f"to go on with more: leafwise solve --resume {run.id} --max-tokens 240\n" in capsys.readouterr().err
+
+
+def test_the_command_writes_to_the_file_that_the_failing_answer_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def scripted(run: str, **options: Any) -> Run:
+        return resume(run, **{**options, "model": scripted_team({"draft": GOOD}), "sandbox": squares()})
+
+    monkeypatch.setattr(sys.modules[Run.__module__], "resume", scripted)
+    settings, out = Settings(strategy="resample", max_tokens=120, answer_tokens=30), tmp_path / "answer.py"
+    run = start(TASK, model=scripted_team({"draft": BAD}), sandbox=squares(), store=True, settings=settings)
+    show(run, out, as_json=False, quiet=True, console=Console(file=io.StringIO()), again={"--out": str(out)})
+    (command,) = re.findall("to go on with more: leafwise solve (.*)", capsys.readouterr().err)
+    assert solve_cli.main(shlex.split(command)) == 0
+    assert "x * x" in out.read_text()
 
 
 @pytest.mark.parametrize(("draft", "strategy"), [(GOOD, "resample"), (BAD, "direct")])
