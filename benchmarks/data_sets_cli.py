@@ -138,7 +138,9 @@ def self_check(
 
 def tell_left_out(left_out: Mapping[str, str]) -> None:
     """Say loudly what is not scored, and why; nothing to say where that is nothing."""
+    from leafwise.runtime.verify_report import printable
+
     if left_out:
         print(f"LEFT OUT, because they can't be scored here: {len(left_out)} tasks", file=sys.stderr)
     for task, why in left_out.items():
-        print(f"  {task}: {why[:_LONGEST_REASON]}", file=sys.stderr)
+        print(f"  {printable(task)}: {printable(why, _LONGEST_REASON)}", file=sys.stderr)

@@ -181,9 +181,11 @@ def _tell(report: SelectReport, *, as_json: bool) -> None:
 
 def _remarks(report: SelectReport) -> Iterator[str]:
     """What the numbers do not say by themselves."""
+    from leafwise.runtime.verify_report import printable
+
     read = report.reading
     if read.left_out:
-        told = [f"{task} ({why})" for task, why in [*read.left_out.items()][:_MOST_TOLD]]
+        told = [printable(f"{task} ({why})") for task, why in [*read.left_out.items()][:_MOST_TOLD]]
         more = ["..."] if len(read.left_out) > len(told) else []
         yield f"tasks that are left out: {len(read.left_out)}: {', '.join([*told, *more])}"
     missing, total = report.dataset_tasks - report.tasks, report.solutions
@@ -201,7 +203,7 @@ def _remarks(report: SelectReport) -> Iterator[str]:
     ]
     yield from (f"{count} {what}" for count, what in counts if count)
     if read.arms:
-        yield f"samples of several arms are put together: {', '.join(read.arms)}"
+        yield f"samples of several arms are put together: {printable(', '.join(read.arms))}"
     if not report.check_texts and report.options.checks:
         yield "there are no generated checks"
     if read.tests:

@@ -10,6 +10,7 @@ from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.pairing import compare_tasks
 from leafwise.benchmarks.summary_arms import HALVES, outcomes_of, summarize_arm
 from leafwise.benchmarks.summary_contracts import ArmSummary, Cell, Comparison, Cost, Outcome, Summary
+from leafwise.runtime.verify_report import printable
 
 Key = tuple[str, str, int]
 
@@ -142,7 +143,7 @@ def p_text(p: float) -> str:
 
 def _warnings(manifest: Manifest, arms: Sequence[ArmSummary]) -> Iterator[str]:
     if manifest.left_out:
-        told = "; ".join(f"{task} ({why})" for task, why in manifest.left_out.items())
+        told = "; ".join(printable(f"{task} ({why})") for task, why in manifest.left_out.items())
         yield f"Left out of every score, because they could not be scored here: {len(manifest.left_out)} tasks: {told}."
     for arm in arms:
         if not arm.complete:

@@ -79,7 +79,7 @@ def test_what_has_no_code_and_tasks_with_few_samples_are_told(capsys: pytest.Cap
 
     steps: list[int] = []
     asked, one = options(samples=20, curve=True), tried()
-    reading = Reading(left_out={f"Other/{i}": "no such task" for i in range(7)}, cut=3, tests=True, arms=("a", "b"))
+    reading = Reading(left_out={f"Other/{i}": "no such task" for i in range(7)}, cut=3, tests=True, arms=("a", "b\x1b"))
     problems = read_problem_set("humaneval")
     report = report_of("f", problems, [one], asked, SandboxLevel.SCRIPTED, reading, lambda: steps.append(1))
     assert (report.solutions, report.without_code) == (len(SOLUTIONS), 1)
@@ -93,7 +93,7 @@ def test_what_has_no_code_and_tasks_with_few_samples_are_told(capsys: pytest.Cap
         "1 tasks have fewer check texts",
         "1 of 3 check texts hold no check that can be used",
         "163 of 164 tasks of the data set are not measured",
-        "samples of several arms are put together: a, b",
+        "samples of several arms are put together: a, b\N{REPLACEMENT CHARACTER}",
         "3 texts in the file are longer than what is read of them",
         "fields named like tests are not read: they may be the data set's own; call generated ones 'checks'",
     ):

@@ -204,9 +204,9 @@ def test_costs_stand_beside_those_of_direct_on_the_same_answers() -> None:
 
 
 def test_samples_of_a_task_that_is_left_out_count_nowhere() -> None:
-    run = manifest(ARMS[:1]).model_copy(update={"tasks": ("HumanEval/0",), "left_out": {"HumanEval/1": "no reference"}})
+    run = manifest(ARMS[:1]).model_copy(update={"tasks": ("HumanEval/0",), "left_out": {"HumanEval/1": "no\x1b[2J"}})
     answers = [sample("direct", 0), sample("direct", 1)]
     summary = summarize(run, answers, [judged(answer, True) for answer in answers])
     assert summary.verdicts == ("direct solves 1 of 1.",)
     (warning,) = summary.warnings
-    assert warning.endswith("1 tasks: HumanEval/1 (no reference).")
+    assert warning.endswith("1 tasks: HumanEval/1 (no\N{REPLACEMENT CHARACTER}[2J).")
