@@ -168,7 +168,19 @@ def _tests_of(
             classes = {name: node for name, node in last.items() if isinstance(node, ast.ClassDef)}
             return checks_of_class(statement, classes, values)
         case _:
+            _refuse_tests_inside(statement)
             return []
+
+
+def _refuse_tests_inside(statement: ast.stmt) -> None:
+    """Raise a TaskError for tests in a block: its asserts would make it a check, and one that calls none of them."""
+    if isinstance(statement, Definition) or _runs_tests(statement):
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, Definition) and node.name.lower().startswith("test"):
+            raise TaskError(
+                f"the test {node.name} cannot be run: it is inside of a block", "move it to the top level of the file"
+            )
 
 
 def _runs_tests(statement: ast.stmt) -> bool:

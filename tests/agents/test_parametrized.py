@@ -142,6 +142,7 @@ if __name__ == "__main__":
             'class TestA:\n    X = [1]\n    @pytest.mark.parametrize("a", X)\n    def test_a(self, a): ...',
             "its decorators use X of its class",
         ),
+        ("if f:\n    def test_a(): assert f(1)", "test_a cannot be run: it is inside of a block"),
         ("class TestA:\n    class TestB:\n        def test_a(self): ...", "TestB cannot be run: it is inside"),
         ('@pytest.mark.parametrize("a")\ndef test_a(a): ...', "lacks names or cases"),
         ('@pytest.mark.parametrize("a", [1])\ndef test_a(b): ...', "it does not take a"),
