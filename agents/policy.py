@@ -22,9 +22,7 @@ _MOST_PLANS = 2
 _MOST_GROWTHS = 5
 """Times that a tree's parent is composed: what so many versions did not bring, more will hardly bring."""
 _MOST_ROUNDS = 64
-"""Rounds of drafts, whose end is the token budget: a model that says next to nothing never gets there. One where all
-would be equal.
-"""
+"""Rounds of drafts, whose end is the token budget: a model that says next to nothing never gets there."""
 
 
 class Step(StrEnum):
@@ -149,6 +147,7 @@ def _guide(now: Situation) -> tuple[Action, ...]:
 
 
 def _may_draft(now: Situation) -> bool:
+    """Whether another round of drafts may say anything new: where the coder does not vary, the first said it all."""
     return now.rounds < (_MOST_ROUNDS if now.settings.varies(Role.CODER) else 1)
 
 
