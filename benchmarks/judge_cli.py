@@ -162,9 +162,12 @@ def _tell(judged: JudgedFile, *, as_json: bool) -> None:
     if as_json:
         print(judged.model_dump_json(indent=2))
         return
+    from leafwise.runtime.verify_report import printable
+
     if len({score.arm for score in judged.scores}) > 1:
         for score in judged.scores:
-            print(f"{score.arm or '(no arm)'}: {score.suite} {score.count.passed}/{score.count.samples} passed")
+            arm = printable(score.arm) or "(no arm)"
+            print(f"{arm}: {score.suite} {score.count.passed}/{score.count.samples} passed")
     if missing := judged.dataset_tasks - len({verdict.task_id for verdict in judged.verdicts}):
         print(f"{missing} of {judged.dataset_tasks} tasks have no sample")
     *before, last = judged.totals.items()
