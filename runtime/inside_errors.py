@@ -18,6 +18,8 @@ _LIBRARY = (
 """Packages whose exceptions are the real classes here too. Those of test frameworks are not: they would end a test."""
 _REAL = frozenset(_LIBRARY.split())
 _MAX_CHAIN = 50
+_PLACED = (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError)
+"""Their text has what is at a place of their argument; if that is negative, Python reads what lies before it."""
 
 
 class LoadError(Exception):
@@ -41,6 +43,8 @@ class CandidateErrors:
         plain = Codec().decode(args) if args is not None else (text,)
         try:
             error = kind(*plain)
+            if isinstance(error, _PLACED) and error.args[-3] < 0:
+                raise IndexError("no place in a text")
         except Exception:  # constructors of library exceptions may want other arguments
             error = _bare(kind, plain, text)
         fields = {str(name): Codec().decode(tree) for name, tree in described.get("fields", {}).items()}

@@ -190,7 +190,7 @@ def _described(error: BaseException) -> str:
     if not text:
         try:
             text = str(error)
-        except Exception:  # a broken __str__ in the tests
+        except BaseException:  # a broken __str__ in the tests; one of the candidate's objects may raise anything
             text = ""
     return _cut(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 

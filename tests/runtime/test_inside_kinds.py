@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from leafwise.runtime.inside_codec import MalformedError
 from leafwise.runtime.inside_kinds import KindCodec, shown_plainly
+from leafwise.runtime.inside_standin import OBJECT, Remote
 
 KINDS = ("Counter", "OrderedDict", "defaultdict")
 
@@ -24,6 +25,18 @@ class Flags(enum.IntFlag):
     B = 2
 
 
+class Word(enum.StrEnum):
+    ONE = "one"
+
+
+class Mixed(int, enum.Enum):
+    A = 0
+
+
+class Text(str, enum.Enum):  # noqa: UP042 - it is shown in another way than a StrEnum
+    A = ""
+
+
 class Point(NamedTuple):
     x: int
     y: object
@@ -35,7 +48,7 @@ class Named(Point):
 
 
 def back(value: object) -> Any:
-    return KindCodec().decode(KindCodec().encode(value))
+    return KindCodec().decode(KindCodec().encode(value))  # two: what went out through one would come back as it was
 
 
 @pytest.mark.parametrize(
@@ -68,19 +81,38 @@ def test_records_of_one_class_are_of_one_class() -> None:
 
 
 def test_what_only_looks_like_a_record_is_a_tuple() -> None:
-    for fields in (("x",), ("x", "y", "z"), ("x", "ﬁ"), ("x", 1), ["x", "y"]):
+    unfit = [("x", "x"), ("_1", "y"), ("x", "def"), tuple(f"x{n}" for n in range(300))]
+    for fields in (("x",), ("x", "y", "z"), ("x", "ﬁ"), ("x", 1), ["x", "y"], *unfit):
         odd = type("Odd", (tuple,), {"_fields": fields})
         assert type(back(odd((1, 2)))) is tuple
-    assert type(back(type("Ödd", (Point,), {})(1, 2))) is tuple
+    for name in ("Ödd", "None"):
+        assert type(back(type(name, (Point,), {})(1, 2))) is tuple
+    many = namedtuple("many", [f"x{n}" for n in range(300)])  # type: ignore[misc]
+    assert type(back(many(*range(300)))) is tuple
 
 
 def test_members_are_numbers_with_a_name() -> None:
     codec = KindCodec()
-    member = codec.decode(codec.encode(Level.LOW))
+    member = codec.decode(KindCodec().encode(Level.LOW))
     assert member == 1
     assert (member.name, member.value, repr(member)) == ("LOW", 1, "<Level.LOW: 1>")
-    assert codec.decode(codec.encode(Level.LOW)) is member
+    assert codec.decode(KindCodec().encode(Level.LOW)) is member
     assert type(back(Flags.A | Flags.B)) is int
+
+
+def test_members_are_shown_as_python_shows_them() -> None:
+    for member in (Level.LOW, Flags.A, Word.ONE, Mixed.A, Text.A):
+        other = back(back(member))
+        assert (str(other), f"{other}", repr(other)) == (str(member), f"{member}", repr(member))
+        assert other == member.value
+
+
+def test_what_comes_back_is_of_its_own_class() -> None:
+    here, there = KindCodec(), KindCodec()
+    for value in (Level.LOW, Text.A, Point(1, Level.LOW), Named(1, [2])):
+        mine = here.decode(there.encode(there.decode(here.encode(value))))
+        assert type(mine) is type(value)
+        assert mine is value or isinstance(value, tuple)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +135,13 @@ def test_members_are_numbers_with_a_name() -> None:
         ["record", "P(x)", ["x"], [1]],
         ["record", "P", [["x"]], [1]],
         ["record", "P", 3, [1]],
-        ["member", "P", "A", 1.5],
-        ["member", "P", "A", True],
-        ["member", "P", "a b", 1],
-        ["member", "P", "A", {"T": "int"}],
+        ["record", "P", [f"x{n}" for n in range(300)], [1] * 300],
+        ["member", "P", "A", 1.5, True],
+        ["member", "P", "A", True, True],
+        ["member", "P", "a b", 1, True],
+        ["member", "P", "A", 1, 1],
+        ["member", "P", "A", 1],
+        ["member", "P", "A", {"T": "int"}, True],
         ["member"],
         [],
         None,
@@ -122,10 +157,25 @@ def test_what_no_codec_makes_is_malformed(parts: Any) -> None:
 
 
 def test_classes_are_made_in_reasonable_numbers() -> None:
-    trees = [{"kind": ["record", f"P{n}", ["x"], [1]]} for n in range(1001)]
-    assert len(KindCodec().decode(trees[:1000])) == 1000
-    with pytest.raises(MalformedError):
-        KindCodec().decode(trees)
+    trees: list[Any] = [{"kind": ["record", f"P{n}", ["x"], [1]]} for n in range(1001)]
+    trees += [{"kind": ["member", f"P{n}", "x", n, True]} for n in range(1001)]
+    values = KindCodec().decode(trees)
+    assert [type(value) is tuple for value in values[:1001]] == [False] * 1000 + [True]
+    assert [type(value) for value in values[1001:]] == [int] * 1001
+    assert values == [*[(1,)] * 1001, *range(1001)]
+
+
+class Asked:
+    def request(self, op: str, /, *args: object, **kwargs: object) -> Any:
+        return 1
+
+
+def test_no_ordered_dictionary_asks_a_stand_in_what_it_equals() -> None:
+    asks: Any = Asked()
+    codec = KindCodec(resolve=lambda tag, payload: Remote(asks, 1, "K", OBJECT))
+    for key in ({"ref": 1}, {"t": [1, {"f": [{"ref": 1}]}]}, {"kind": ["record", "P", ["x"], [{"ref": 1}]]}):
+        assert type(codec.decode({"kind": ["OrderedDict", [], [1, key], [2, 3]]})) is dict
+        assert type(codec.decode({"kind": ["OrderedDict", [], [1, 2], [3, key]]})) is OrderedDict
 
 
 tree = st.recursive(

@@ -137,3 +137,12 @@ def test_a_group_of_exceptions_can_be_raised(sandbox: Sandbox) -> None:
     source = "def f():\n    raise ExceptionGroup('all', [ValueError(1)])\n"
     verdict = sandbox.run(Program(source=source, checks=(Check(code="f()", raises="ExceptionGroup"),)))
     assert verdict.passed, verdict
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("code", ["assert f(1) == 2, f(1)", "{}[f(1)]"])
+def test_an_object_in_the_message_of_a_check_does_not_end_the_checks(full: Sandbox, end: str, code: str) -> None:
+    source = f"class R:\n    def __repr__(self):\n        {end}\n    __str__ = __repr__\ndef f(x):\n    return R()\n"
+    verdict = full.run(Program(source=source, checks=(Check(code=code), Check(code="1", expected="1"))))
+    assert verdict.status is Status.FAILED, verdict
+    assert [check.passed for check in verdict.checks] == [False, True]

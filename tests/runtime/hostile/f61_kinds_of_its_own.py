@@ -50,7 +50,7 @@ while solver is not None:
             plain = codec.encode
             kinds = [
                 ["record", "list", ["sort", "append"], [1, 2]],
-                ["member", "list", "sort", 1],
+                ["member", "list", "sort", 1, True],
                 ["defaultdict", [{"ref": {"id": 0, "type": "x", "nature": "class"}}], [], []],
                 ["Counter", [], [1, 2, 3], [1, 1, 1]],
                 ["Counter", [[1, 2, 3]], [], []],
