@@ -12,7 +12,7 @@ from leafwise.runtime.contracts import Contract, Sampling
 
 _SMALL = 1_000_000_000
 """Weights below which a model is small."""
-_SPLIT_CHANCE, _SPLIT_CHANCE_OF_SMALL = 1.0, 0.1
+_SPLIT_CHANCE, _SPLIT_CHANCE_OF_SMALL = 0.4, 0.1
 Strategy = Literal["direct", "resample", "paper", "guided"]
 
 
@@ -73,9 +73,9 @@ class Settings(Contract):
     plans: int = Field(default=2, ge=1, le=16)
     """Plans asked for per node; the one with most usable stubs is taken."""
     split_chance: float | None = Field(default=None, ge=0.0, le=10.0)
-    """How likely splitting a task that drafts did not settle is thought to solve it (see `value`): with 1 a plan comes
-    once a few whole drafts have failed, with 0.1 once about thirty have; 0 is never. None goes by the size of the model
-    that plans (`for_planner`): 0.1 below a billion weights, else 1.
+    """How likely splitting a task that drafts did not settle is thought to solve it (see `value`): with 0.4 a plan
+    comes once about a round of whole drafts has failed, with 0.1 once about thirty have; 0 is never. None goes by the
+    size of the model that plans (`for_planner`): 0.1 below a billion weights, else 0.4.
     """
     repair_chance: float = Field(default=0.25, ge=0.0, le=10.0)
     """How likely a round of repair of a nearly right candidate is thought to make it right; 0 is never."""
@@ -109,7 +109,8 @@ class Settings(Contract):
         """The same with the chance of a split that the planning model's size suggests, unless one is given.
 
         The bound is a guess between what was measured, a model of 0.135 billion weights whose trees solved nothing, and
-        what was simulated, models that write an easy function rightly four times in ten (`benchmarks/RESULTS.md`).
+        what was simulated, models that write an easy function rightly four times in ten, whose trees at least cost
+        nothing (`benchmarks/RESULTS.md`).
 
         Args:
             parameters: the model's weights; None, unknown, is taken for many.

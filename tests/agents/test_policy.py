@@ -103,7 +103,7 @@ RULES: dict[str, tuple[dict[str, Any], list[Action]]] = {
     "without consensus the first pass ends the task": ({**PASSING, "settings": without(Part.CONSENSUS)}, SELECT),
     # marginal value
     "a hard task is split where the budget carries a tree": ({}, PLAN),
-    "but not before a few whole drafts have failed": ({"drafts": 0}, DRAFT),
+    "but not before a round of whole drafts has failed": ({"drafts": 3}, DRAFT),
     "where a small model plans, not before thirty": ({"settings": SMALL, "drafts": 27}, DRAFT),
     "then where a small model plans too": ({"settings": SMALL, "drafts": 30}, PLAN),
     "a small budget is spent on drafts": ({"answers_left": 5.0}, DRAFT),

@@ -45,11 +45,17 @@ def run(replies: dict[str, Any], sandbox: ScriptedSandbox, **settings: Any) -> R
 
 
 @pytest.mark.parametrize(
-    ("parameters", "chance", "rounds"),
-    [(135_000_000, None, 4), (8_000_000_000, None, 1), (None, None, 1), (8_000_000_000, 0.1, 4), (135_000_000, 1.0, 1)],
+    ("parameters", "chance", "expected", "rounds"),
+    [
+        (135_000_000, None, 0.1, 4),
+        (8_000_000_000, None, 0.4, 1),
+        (None, None, 0.4, 1),
+        (8_000_000_000, 0.1, 0.1, 4),
+        (135_000_000, 1.0, 1.0, 1),
+    ],
 )
 def test_where_a_small_model_plans_drafts_go_on_for_longer(
-    parameters: int | None, chance: float | None, rounds: int
+    parameters: int | None, chance: float | None, expected: float, rounds: int
 ) -> None:
     """As the chance of a split says that is given, or that the model's size suggests."""
     replies: dict[str, Any] = {"draft": BAD, "generalist": PLAN, "leaf": leaf_reply, "compose": GOOD}
@@ -61,7 +67,7 @@ def test_where_a_small_model_plans_drafts_go_on_for_longer(
     steps = [step.partition(":")[0] for step in steps_of(events)]
     assert steps.index("plan") == rounds
     told = next(event for event in events if event.kind is EventKind.RUN_STARTED)
-    assert told.data["settings"]["split_chance"] == (0.1 if rounds == 4 else 1.0)
+    assert told.data["settings"]["split_chance"] == expected
 
 
 def test_a_resumed_run_finds_its_state_as_it_was() -> None:
