@@ -132,7 +132,7 @@ def tell_of_more(answer: Answer, again: Mapping[str, str] = MappingProxyType({})
 
     if not answer.run or answer.ended_by == "done" or answer.status is AnswerStatus.PASSED:
         return
-    wanted: Mapping[str, int] = {}
+    wanted: Mapping[str, float] = {}
     with contextlib.suppress(RunError):  # removed meanwhile: the answer is there all the same
         wanted = next_budget(load_run(answer.run))
     if wanted:

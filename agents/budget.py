@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from leafwise.agents.checkpoints import stored_state
 from leafwise.agents.contracts import AnswerStatus, Spent
@@ -28,15 +29,11 @@ def with_budget(run: StoredRun, max_tokens: int | None = None, time_limit: float
     """
     given = {"max_tokens": max_tokens, "time_limit": time_limit}
     changes = {name: value for name, value in given.items() if value is not None}
-    settings = run.record.settings.model_copy(update=changes)
-    state = stored_state(run.checkpoints)
-    _refuse_spent(run.id, settings, state["spent"] if state else Spent(), given)
-    if state is not None and state["answer"] is not None:
-        _refuse_useless(run.id, settings, state)
+    _refuse(run, stored_state(run.checkpoints), changes)
     return Settings.model_validate(run.record.settings.model_dump() | changes)
 
 
-def next_budget(run: StoredRun) -> dict[str, int]:
+def next_budget(run: StoredRun) -> dict[str, float]:
     """What to ask for where a budget has ended a run: twice as much, by option; empty if it would change nothing.
 
     Raises:
@@ -45,16 +42,24 @@ def next_budget(run: StoredRun) -> dict[str, int]:
     settings, state = run.record.settings, stored_state(run.checkpoints)
     if state is None:
         return {}
-    wanted: dict[str, int] = {}
+    wanted: dict[str, float] = {}
     if _tokens_are_spent(settings, state["spent"]):
         wanted["max_tokens"] = 2 * settings.max_tokens
     if settings.time_limit is not None and _time_is_spent(settings, state["spent"]):
         wanted["time_limit"] = math.ceil(2 * max(settings.time_limit, state["spent"].seconds))
     try:
-        with_budget(run, wanted.get("max_tokens"), wanted.get("time_limit"))
+        _refuse(run, state, wanted)
     except RunError:
         return {}
     return {f"--{name.replace('_', '-')}": value for name, value in wanted.items()}
+
+
+def _refuse(run: StoredRun, state: State | None, changes: Mapping[str, float]) -> None:
+    """Raise a RunError for a budget that is spent already, or would change nothing."""
+    settings = run.record.settings.model_copy(update=changes)
+    _refuse_spent(run.id, settings, state["spent"] if state else Spent(), changes)
+    if state is not None and state["answer"] is not None:
+        _refuse_useless(run.id, settings, state)
 
 
 def _tokens_are_spent(settings: Settings, spent: Spent) -> bool:
@@ -65,16 +70,16 @@ def _time_is_spent(settings: Settings, spent: Spent) -> bool:
     return settings.time_limit is not None and not settings.time_limit > spent.seconds  # so that NaN is refused
 
 
-def _refuse_spent(run: str, settings: Settings, spent: Spent, given: dict[str, int | float | None]) -> None:
+def _refuse_spent(run: str, settings: Settings, spent: Spent, given: Mapping[str, float]) -> None:
     tokens, seconds = spent.completion_tokens, spent.seconds
     if _tokens_are_spent(settings, spent):
-        also = " as well" if given["max_tokens"] is None else ""
+        also = "" if "max_tokens" in given else " as well"
         raise RunError(
             f"run {run} has generated {tokens} tokens: its budget of {settings.max_tokens} is spent",
             f"give --max-tokens{also}: {tokens + SHORTEST_ANSWER} or more, of which {tokens} are spent",
         )
     if _time_is_spent(settings, spent):
-        also = " as well" if given["time_limit"] is None else ""
+        also = "" if "time_limit" in given else " as well"
         raise RunError(
             f"run {run} has taken {seconds:.1f} s: its limit of {settings.time_limit:g} s is spent",
             f"give --time-limit{also}: more than {seconds:.1f}, which are spent",

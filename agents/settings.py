@@ -75,7 +75,7 @@ class Settings(Contract):
     split_chance: float | None = Field(default=None, ge=0.0, le=10.0)
     """How likely splitting a task that drafts did not settle is thought to solve it (see `value`): with 0.4 a plan
     comes once about a round of whole drafts has failed, with 0.1 once about thirty have; 0 is never. None goes by the
-    size of the model that plans (`for_planner`): 0.1 below a billion weights, else 0.4.
+    size of the model that plans (`split_chance_of`): 0.1 below a billion weights, else 0.4.
     """
     repair_chance: float = Field(default=0.25, ge=0.0, le=10.0)
     """How likely a round of repair of a nearly right candidate is thought to make it right; 0 is never."""
@@ -106,7 +106,11 @@ class Settings(Contract):
         return tuple(part for part in Part if part in parts)
 
     def for_planner(self, parameters: int | None) -> Settings:
-        """The same with the chance of a split that the planning model's size suggests, unless one is given.
+        """The same with the chance of a split settled; see `split_chance_of`."""
+        return self.model_copy(update={"split_chance": self.split_chance_of(parameters)})
+
+    def split_chance_of(self, parameters: int | None) -> float:
+        """The chance of a split that is given, or else the one that the planning model's size suggests.
 
         The bound is a guess between what was measured, a model of 0.135 billion weights whose trees solved nothing, and
         what was simulated, models that write an easy function rightly four times in ten, whose trees at least cost
@@ -116,9 +120,8 @@ class Settings(Contract):
             parameters: the model's weights; None, unknown, is taken for many.
         """
         if self.split_chance is not None:
-            return self
-        is_small = parameters is not None and parameters < _SMALL
-        return self.model_copy(update={"split_chance": _SPLIT_CHANCE_OF_SMALL if is_small else _SPLIT_CHANCE})
+            return self.split_chance
+        return _SPLIT_CHANCE if parameters is None or parameters >= _SMALL else _SPLIT_CHANCE_OF_SMALL
 
     @property
     def samples_per_node(self) -> int:

@@ -44,7 +44,8 @@ def value_of_split(settings: Settings, plans: int, answers_left: float) -> float
         answers_left: what the budget has room for.
     """
     cost = cost_of_split(settings)
-    return _chance(settings) * 0.5**plans / cost if answers_left >= cost else 0.0
+    chance = settings.split_chance_of(None)  # a session has settled it by the planner's size
+    return chance * 0.5**plans / cost if answers_left >= cost else 0.0
 
 
 def value_of_growth(settings: Settings, share: float, growths: int, answers_left: float) -> float:
@@ -59,7 +60,7 @@ def value_of_growth(settings: Settings, share: float, growths: int, answers_left
         answers_left: what the budget has room for.
     """
     cost = settings.leaf_samples * (share + _GLUE_LENGTH)
-    return _chance(settings) * 0.5 ** (growths - 1) / cost if answers_left >= 1 else 0.0
+    return settings.split_chance_of(None) * 0.5 ** (growths - 1) / cost if answers_left >= 1 else 0.0
 
 
 def value_of_repair(settings: Settings, near: float, answers_left: float) -> float:
@@ -72,8 +73,3 @@ def value_of_repair(settings: Settings, near: float, answers_left: float) -> flo
     """
     cost = settings.leaf_samples * _REPAIR_LENGTH + settings.has(Part.CRITIC)
     return settings.repair_chance * (0.25 + 0.75 * near) / cost if answers_left >= cost else 0.0
-
-
-def _chance(settings: Settings) -> float:
-    """Of a split; where nobody has said which model plans, as of one whose size is not known."""
-    return settings.for_planner(None).split_chance or 0.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -106,17 +108,26 @@ def scoring_level(name: str) -> SandboxLevel | None:
 
 
 def self_check(
-    problems: ProblemSet, sandbox: Sandbox, tasks: Collection[str] | None = None, *, leave_out: bool = False
+    problems: ProblemSet,
+    sandbox: Sandbox,
+    tasks: Collection[str],
+    *,
+    leave_out: bool,
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> Checked:
-    """Refuse to score where the judge cannot be believed, and show how far that is.
+    """Refuse to score where the judge cannot be believed, and show how far that is; tell what is left out.
 
     What HumanEval+'s references give is computed before, one task after the other: the first time it takes long.
 
     Args:
         problems: the data set.
         sandbox: what is going to judge.
-        tasks: ids of the problems that are going to be scored; all by default.
+        tasks: ids of the problems that are going to be scored.
         leave_out: go on without the problems that cannot be scored here.
+        others: tasks that are left out for other reasons, and these.
+
+    Returns:
+        What the check found; `left_out` has the data set's unread lines and the others too.
 
     Raises:
         BenchmarkError: see `check_environment`.
@@ -125,7 +136,7 @@ def self_check(
     from leafwise.benchmarks.problems_plus import with_expected
     from leafwise.benchmarks.self_check import check_environment
 
-    chosen = [problem for problem in problems.problems if tasks is None or problem.id in tasks]
+    chosen = [problem for problem in problems.problems if problem.id in tasks]
     to_record = [problem for problem in chosen if any(suite.recorder for suite in problem.suites)]
     if to_record:
         with counter("running HumanEval+'s references", len(to_record)) as advance:
@@ -133,10 +144,13 @@ def self_check(
                 with_expected(problem, sandbox)
                 advance()
     with stage("self-check") as tell:
-        return check_environment(problems, sandbox, tasks, tell, leave_out=leave_out)
+        checked = check_environment(problems, sandbox, tasks, tell, leave_out=leave_out)
+    left_out = {**problems.unread, **others, **checked.left_out}
+    _tell_left_out(left_out)
+    return replace(checked, left_out=left_out)
 
 
-def tell_left_out(left_out: Mapping[str, str]) -> None:
+def _tell_left_out(left_out: Mapping[str, str]) -> None:
     """Say loudly what is not scored, and why; nothing to say where that is nothing."""
     from leafwise.runtime.verify_report import printable
 

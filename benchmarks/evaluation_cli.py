@@ -17,7 +17,6 @@ from leafwise.benchmarks.data_sets_cli import (
     open_problem_set,
     scoring_level,
     self_check,
-    tell_left_out,
 )
 from leafwise.runtime.engine_cli import Context, Deterministic, InProcess, KVTypeName, Threads, engine_options
 
@@ -186,10 +185,8 @@ def _scorable(
 
     strange = unaskable(problems, tasks, leave_out=leave_out)
     with open_sandbox(level) as sandbox:
-        checked = self_check(problems, sandbox, set(tasks) - strange.keys(), leave_out=leave_out)
-    left_out = problems.unread | strange | checked.left_out
-    tell_left_out(left_out)
-    return checked.problems, left_out
+        checked = self_check(problems, sandbox, set(tasks) - strange.keys(), leave_out=leave_out, others=strange)
+    return checked.problems, checked.left_out
 
 
 def _tell(summary: Summary, out: Path, *, as_json: bool) -> None:

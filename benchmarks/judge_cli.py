@@ -18,7 +18,6 @@ from leafwise.benchmarks.data_sets_cli import (
     open_beside,
     scoring_level,
     self_check,
-    tell_left_out,
 )
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.results_cli import STDOUT, interruptible, refuse_places, save_json
@@ -152,10 +151,8 @@ def _scorable(
 ) -> tuple[ProblemSet, dict[str, str]]:
     """The data set without what cannot be scored here, and what that is, with the reasons."""
     checked = self_check(problems, sandbox, tasks, leave_out=leave_out)
-    left_out = problems.unread | checked.left_out
-    tell_left_out(left_out)
-    scored = tuple(problem for problem in checked.problems.problems if problem.id not in left_out)
-    return checked.problems.model_copy(update={"problems": scored}), left_out
+    scored = tuple(problem for problem in checked.problems.problems if problem.id not in checked.left_out)
+    return checked.problems.model_copy(update={"problems": scored}), checked.left_out
 
 
 def _tell(judged: JudgedFile, *, as_json: bool) -> None:

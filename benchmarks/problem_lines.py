@@ -80,23 +80,24 @@ class Faults:
         told += [f"and {more} more"] if more else []
         raise BenchmarkError(f"{self._path} cannot be used: {'; '.join(told)}", hint)
 
-    def unread(self, hint: str, ids: Mapping[int, str], *, leave_out: bool, some: bool) -> dict[str, str]:
+    def unread(self, hint: str, ids: Mapping[int, str], read: Collection[str], *, leave_out: bool) -> dict[str, str]:
         """What is wrong, for who goes on without these lines: by the task's id, or by the line where that has none.
 
         Args:
             hint: what a good line looks like.
-            ids: of the tasks that are lost, by the lines' numbers.
+            ids: of tasks, by the lines' numbers.
+            read: ids of the tasks that are left: what is wrong with a further line of such a task is told by the line.
             leave_out: whether to go on was asked for.
-            some: whether anything is left.
 
         Raises:
             BenchmarkError: the file has faults, and they are not left out.
         """
-        if not (leave_out and some):
-            self.raise_any(f"{hint}; to go on without them: --leave-out-broken" if some else hint)
+        if not (leave_out and read):
+            self.raise_any(f"{hint}; to go on without them: --leave-out-broken" if read else hint)
+        lost = {number: name for number, name in ids.items() if name not in read}
         found: dict[str, list[str]] = {}
         for number, what in sorted(self._found):
-            found.setdefault(ids.get(number, f"{self.place} {number}"), []).append(what)
+            found.setdefault(lost.get(number, f"{self.place} {number}"), []).append(what)
         return {name: "; ".join(what) for name, what in found.items()}
 
     def text(self, line: Line, field: str, *, filled: bool = True) -> str | None:

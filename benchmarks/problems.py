@@ -157,12 +157,12 @@ def _read_humaneval() -> tuple[Problem, ...]:
 
 
 def _read_file(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, ...], dict[str, str]]:
-    faults, read, lost = Faults(path), dict[str, Problem](), dict[int, str]()
+    faults, read, ids = Faults(path), dict[str, Problem](), dict[int, str]()
     lines = read_lines(path, faults)
     if any(line.has("test_list") for line in lines):
         raise BenchmarkError(f"{path} has MBPP's form", f"name it so: --dataset mbpp:{path}")
     for line in lines:
-        lost |= {line.number: str(line.data["task_id"])} if line.has("task_id") else {}
+        ids |= {line.number: str(line.data["task_id"])} if line.has("task_id") else {}
         texts = [faults.text(line, field, filled=field != "canonical_solution") for field in FORM]
         if any(text is None for text in texts):
             continue
@@ -173,9 +173,8 @@ def _read_file(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, .
             read[task_id] = humaneval_problem(line.data)
         except BenchmarkError as error:
             faults.add(line.number, error.message)
-    ids = {number: name for number, name in lost.items() if name not in read}
     hint = f"each line is an object with the texts {', '.join(FORM)}"
-    return tuple(read.values()), faults.unread(hint, ids, leave_out=leave_out, some=bool(read))
+    return tuple(read.values()), faults.unread(hint, ids, read, leave_out=leave_out)
 
 
 def _hash(problems: tuple[Problem, ...]) -> str:

@@ -37,7 +37,7 @@ def read_mbpp(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, ..
     Raises:
         BenchmarkError: the file is missing or broken, or of another form; says where.
     """
-    faults, read, lost = Faults(path), dict[str, Problem](), dict[int, str]()
+    faults, read, ids = Faults(path), dict[str, Problem](), dict[int, str]()
     lines = read_lines(path, faults)
     if any(all(field in line.data for field in _EVALPLUS) for line in lines):
         hint = "give MBPP as it was published (mbpp.jsonl, sanitized-mbpp.json): its own asserts are what is judged by"
@@ -45,13 +45,12 @@ def read_mbpp(path: Path, *, leave_out: bool = False) -> tuple[tuple[Problem, ..
     for line in lines:
         problem = _problem(line, faults)
         if problem is None:
-            lost |= {line.number: f"Mbpp/{line.data['task_id']}"} if line.has("task_id") else {}
+            ids |= {line.number: f"Mbpp/{line.data['task_id']}"} if line.has("task_id") else {}
         elif problem.id in read:
             faults.add(line.number, f"task_id {line.data['task_id']} is there a second time")
         else:
             read[problem.id] = problem
-    ids = {number: name for number, name in lost.items() if name not in read}
-    return tuple(read.values()), faults.unread(_HINT, ids, leave_out=leave_out, some=bool(read))
+    return tuple(read.values()), faults.unread(_HINT, ids, read, leave_out=leave_out)
 
 
 def _problem(line: Line, faults: Faults) -> Problem | None:

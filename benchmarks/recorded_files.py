@@ -99,7 +99,7 @@ def read_recorded(path: Path, problems: Iterable[Problem], *, leave_out: bool = 
         reader.read(line)
     tasks, known = tuple(reader.tasks()), reader.names.problems
     hint = f"{_HINT}; solutions may be named {', '.join(SOLUTIONS)}; {ids_hint(known)}"
-    reader.left_out |= reader.faults.unread(hint, {}, leave_out=leave_out, some=bool(tasks))
+    reader.left_out |= reader.faults.unread(hint, {}, [one.task_id for one in tasks], leave_out=leave_out)
     if not tasks:
         why = "; ".join(f"{task}: {reason}" for task, reason in [*reader.left_out.items()][:3])
         raise BenchmarkError(f"{path} has no solution for any task of the data set: {why}", ids_hint(known))

@@ -18,7 +18,6 @@ from leafwise.benchmarks.data_sets_cli import (
     open_beside,
     scoring_level,
     self_check,
-    tell_left_out,
 )
 from leafwise.benchmarks.errors import BenchmarkError
 from leafwise.benchmarks.results_cli import STDOUT, interruptible, refuse_places, save_json
@@ -121,9 +120,8 @@ def _measure(what: _Named, options: SelectOptions, where: _Where, *, leave_out: 
         open_sandbox(scoring_level(where.level), workers=at_once) as sandbox,
     ):
         checked = self_check(what.problems, sandbox, {one.task_id for one in what.chosen}, leave_out=leave_out)
-        tell_left_out(left_out := what.problems.unread | checked.left_out)
-        problems, chosen = checked.problems, [one for one in what.chosen if one.task_id not in left_out]
-        reading = what.reading.model_copy(update={"left_out": what.reading.left_out | left_out})
+        problems, chosen = checked.problems, [one for one in what.chosen if one.task_id not in checked.left_out]
+        reading = what.reading.model_copy(update={"left_out": what.reading.left_out | checked.left_out})
         with counter("reading", len(chosen)) as advance:
             pools = read_pools(problems, chosen, options, advance)
         with counter("making inputs", len(pools)) as advance:

@@ -70,9 +70,8 @@ def same(value: object, expected: object) -> bool:
     compared as `==` does, identity before equality included, but with this rule for the arrays in them. Anything else,
     what wants to compare itself with arrays included, is left to its own `==`, which may raise what it likes.
     """
-    if (
-        array_type() is None or getattr(type(expected), "__array_ufunc__", True) is None
-    ):  # the latter as pytest's approx
+    compares_itself = getattr(type(expected), "__array_ufunc__", True) is None  # as pytest's approx
+    if array_type() is None or compares_itself:
         return bool(value == expected)
     if isinstance(value, array_type()) or isinstance(expected, array_type()):
         return _shape(value) == _shape(expected) and bool(sys.modules["numpy"].all(value == expected))
